@@ -1,1 +1,25 @@
-//! lb-core
+//! A load balancer as a library.
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod live;
+pub mod metrics;
+
+#[cfg(feature = "config")]
+pub mod config;
+#[cfg(feature = "proxy")]
+pub mod discovery;
+#[cfg(feature = "proxy")]
+pub mod health;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "proxy")]
+pub mod net;
+#[cfg(feature = "proxy")]
+pub mod proxy;
+#[cfg(feature = "proxy")]
+pub mod sys;
+#[cfg(feature = "proxy")]
+pub mod tcp;
+#[cfg(feature = "proxy")]
+pub mod upstream;

@@ -1,0 +1,5 @@
+//! The L7 journey.
+
+pub mod edits;
+pub mod path;
+pub mod route;

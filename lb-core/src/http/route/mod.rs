@@ -1,0 +1,1 @@
+//! http/route/mod.rs
