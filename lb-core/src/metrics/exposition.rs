@@ -1,0 +1,181 @@
+//! From living series to what Prometheus reads: the only file that knows the `prometheus` crate's types.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto;
+use prometheus::{Registry, TextEncoder};
+
+use super::counters::Exposed;
+use super::histogram::HistogramTotals;
+use super::names::{self, Kind, Name};
+use super::series::Family;
+use super::{EncodeError, Gauges, Inner};
+
+/// A registry over the series of `inner`, this process and nothing else: not the crate's global one, so that two
+/// proxies in a process don't mix.
+pub(super) fn registry(inner: &Weak<Inner>) -> Registry {
+    let registry = Registry::new();
+    let proxy = SeriesCollector { inner: Weak::clone(inner), descriptions: descriptions() };
+    registry.register(Box::new(proxy)).expect("names are valid and unique, as tests of names.rs show");
+    registry.register(Box::new(ProcessCollector::for_self())).expect("its names don't begin with lb_");
+    registry
+}
+
+/// All metrics of `registry` in the Prometheus text format.
+pub(super) fn encode(registry: &Registry) -> Result<String, EncodeError> {
+    TextEncoder::new().encode_to_string(&registry.gather()).map_err(|error| EncodeError(error.to_string()))
+}
+
+fn descriptions() -> Vec<Desc> {
+    let describe = |name: &Name| {
+        let labels = name.labels.iter().map(ToString::to_string).collect();
+        Desc::new(name.name.to_owned(), name.help.to_owned(), labels, HashMap::new())
+            .expect("names and labels in names.rs are of letters and underscores")
+    };
+    names::ALL.iter().map(describe).collect()
+}
+
+/// Sums the shards of every living series when it is asked to.
+struct SeriesCollector {
+    inner: Weak<Inner>,
+    descriptions: Vec<Desc>,
+}
+
+impl Collector for SeriesCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let mut samples = Samples::default();
+        if let Some(inner) = self.inner.upgrade() {
+            expose_family(&inner.frontends, &mut samples);
+            expose_family(&inner.requests, &mut samples);
+            expose_family(&inner.backends, &mut samples);
+            expose_family(&inner.servers, &mut samples);
+            expose_process(&inner, &mut samples);
+            if let Some(gauges) = inner.gauges() {
+                expose_gauges(&gauges, &mut samples);
+            }
+        }
+        samples.into_families()
+    }
+}
+
+fn expose_family<T: Exposed>(family: &Family<T>, samples: &mut Samples) {
+    for series in family.living() {
+        T::expose(&series, samples);
+    }
+}
+
+fn expose_process(inner: &Inner, samples: &mut Samples) {
+    samples.counter(&names::CONFIG_RELOADS_TOTAL, ["success"].into_iter(), inner.reloads_succeeded.get());
+    samples.counter(&names::CONFIG_RELOADS_TOTAL, ["error"].into_iter(), inner.reloads_failed.get());
+    if let Some(seconds) = inner.configured_at() {
+        samples.gauge_f64(&names::CONFIG_LAST_SUCCESS_TIMESTAMP_SECONDS, [].into_iter(), seconds);
+    }
+    samples.gauge(&names::BUILD_INFO, [env!("CARGO_PKG_VERSION")].into_iter(), 1);
+}
+
+fn expose_gauges(gauges: &Arc<dyn Gauges>, samples: &mut Samples) {
+    samples.counter(&names::ACCESS_LOG_LOST_TOTAL, [].into_iter(), gauges.access_log_lost());
+    // A server that drains and its successor of the same name are one series: two would spoil the scrape.
+    let mut servers: BTreeMap<(String, String), (bool, u64)> = BTreeMap::new();
+    gauges.servers(&mut |server| {
+        let (up, in_flight) =
+            servers.entry((server.backend.to_owned(), server.server.to_owned())).or_default();
+        *up |= server.is_up;
+        *in_flight += server.in_flight;
+    });
+    for ((backend, server), (up, in_flight)) in &servers {
+        let labels = || [backend.as_str(), server.as_str()].into_iter();
+        samples.gauge(&names::SERVER_UP, labels(), u64::from(*up));
+        samples.gauge(&names::SERVER_INFLIGHT, labels(), *in_flight);
+    }
+}
+
+/// The samples of one scrape, by metric.
+#[derive(Default)]
+pub(super) struct Samples(BTreeMap<&'static str, (Name, Vec<proto::Metric>)>);
+
+impl Samples {
+    pub(super) fn counter<'a>(&mut self, name: &Name, labels: impl Iterator<Item = &'a str>, value: u64) {
+        let mut counter = proto::Counter::default();
+        counter.set_value(to_f64(value));
+        self.push(name, Kind::Counter, labels).set_counter(counter);
+    }
+
+    pub(super) fn gauge<'a>(&mut self, name: &Name, labels: impl Iterator<Item = &'a str>, value: u64) {
+        self.gauge_f64(name, labels, to_f64(value));
+    }
+
+    pub(super) fn gauge_f64<'a>(&mut self, name: &Name, labels: impl Iterator<Item = &'a str>, value: f64) {
+        let mut gauge = proto::Gauge::default();
+        gauge.set_value(value);
+        self.push(name, Kind::Gauge, labels).set_gauge(gauge);
+    }
+
+    pub(super) fn histogram<'a>(
+        &mut self,
+        name: &Name,
+        labels: impl Iterator<Item = &'a str>,
+        totals: &HistogramTotals,
+    ) {
+        let bucket = |(bound, count)| {
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(count);
+            bucket
+        };
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(totals.cumulative().map(bucket).collect());
+        histogram.set_sample_count(totals.count());
+        histogram.set_sample_sum(totals.sum().as_secs_f64());
+        self.push(name, Kind::Histogram, labels).set_histogram(histogram);
+    }
+
+    fn push<'a>(
+        &mut self,
+        name: &Name,
+        kind: Kind,
+        values: impl Iterator<Item = &'a str>,
+    ) -> &mut proto::Metric {
+        debug_assert_eq!(name.kind, kind, "{}", name.name);
+        let mut labels = Vec::with_capacity(name.labels.len());
+        for (label, value) in name.labels.iter().zip(values) {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*label).to_owned());
+            pair.set_value(value.to_owned());
+            labels.push(pair);
+        }
+        debug_assert_eq!(labels.len(), name.labels.len(), "{}", name.name);
+        let (_, metrics) = self.0.entry(name.name).or_insert_with(|| (*name, Vec::new()));
+        metrics.push(proto::Metric::from_label(labels));
+        metrics.last_mut().expect("pushed just now")
+    }
+
+    fn into_families(self) -> Vec<proto::MetricFamily> {
+        let family = |(name, metrics): (Name, Vec<proto::Metric>)| {
+            let mut family = proto::MetricFamily::default();
+            family.set_name(name.name.to_owned());
+            family.set_help(name.help.to_owned());
+            family.set_field_type(match name.kind {
+                Kind::Counter => proto::MetricType::COUNTER,
+                Kind::Gauge => proto::MetricType::GAUGE,
+                Kind::Histogram => proto::MetricType::HISTOGRAM,
+            });
+            family.set_metric(metrics);
+            family
+        };
+        self.0.into_values().map(family).collect()
+    }
+}
+
+/// The exposition format knows only floating point; past 2^53 a count loses its last digits.
+#[allow(clippy::cast_precision_loss)]
+fn to_f64(value: u64) -> f64 {
+    value as f64
+}

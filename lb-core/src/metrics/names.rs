@@ -1,0 +1,91 @@
+//! Every metric of the proxy: its name, its labels, its help text.
+//!
+//! Names have the prefix `lb_` and base units; counters end in `_total`. Label values come from names in the
+//! configuration and from closed sets in this crate, never from clients, so that no client can make series.
+//! The process collector's own names (`process_*`) are the only ones that are not here.
+
+/// What kind of value a metric has, as the exposition format says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One metric as operators know it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+}
+
+/// Declares the constants, and `ALL` of them, so that none can be forgotten in the collector's descriptions.
+macro_rules! names {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(pub(super) const $constant: Name =
+            Name { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+        pub(super) const ALL: &[Name] = &[$($constant),*];
+    };
+}
+
+names! {
+    FRONTEND_CONNECTIONS = Gauge "lb_frontend_connections" ["frontend"]
+        "Connections of clients that are open now.";
+    FRONTEND_CONNECTIONS_TOTAL = Counter "lb_frontend_connections_total" ["frontend"]
+        "Connections of clients accepted.";
+    FRONTEND_BYTES_TOTAL = Counter "lb_frontend_bytes_total" ["frontend", "direction"]
+        "Bytes received from clients (in) and sent to them (out), heads included, TLS not.";
+    ACCEPT_ERRORS_TOTAL = Counter "lb_accept_errors_total" ["frontend"]
+        "Calls of accept that failed, such as for want of file descriptors.";
+    REQUESTS_TOTAL = Counter "lb_requests_total" ["frontend", "backend", "code"]
+        "Requests answered, by class of status; no backend where the proxy itself answered before choosing one.";
+    REQUEST_ERRORS_TOTAL = Counter "lb_request_errors_total" ["frontend", "reason"]
+        "Requests and connections that went wrong, by what went wrong.";
+    REQUEST_DURATION_SECONDS = Histogram "lb_request_duration_seconds" ["backend"]
+        "Time from the last byte of a request's head to the last byte of its response.";
+    CONNECT_DURATION_SECONDS = Histogram "lb_connect_duration_seconds" ["backend"]
+        "Time to open a connection to a server.";
+    RETRIES_TOTAL = Counter "lb_retries_total" ["backend"]
+        "Requests and connections tried again, on another server or on a fresh connection.";
+    SERVER_UP = Gauge "lb_server_up" ["backend", "server"]
+        "Whether the server takes traffic: 1, or 0.";
+    SERVER_INFLIGHT = Gauge "lb_server_inflight" ["backend", "server"]
+        "Requests and tunnels the server is serving now.";
+    SERVER_REQUESTS_TOTAL = Counter "lb_server_requests_total" ["backend", "server", "code"]
+        "Responses of the server, by class of status.";
+    SERVER_CONNECTIONS_TOTAL = Counter "lb_server_connections_total" ["backend", "server", "result"]
+        "Connections to the server: opened, reused from the pool, or failed to open.";
+    SERVER_CHECKS_TOTAL = Counter "lb_server_checks_total" ["backend", "server", "result"]
+        "Health checks of the server: passed or failed.";
+    CONFIG_RELOADS_TOTAL = Counter "lb_config_reloads_total" ["result"]
+        "Reloads of the configuration: success, or error where the old one went on.";
+    CONFIG_LAST_SUCCESS_TIMESTAMP_SECONDS = Gauge "lb_config_last_success_timestamp_seconds" []
+        "When the running configuration was loaded, in seconds since 1970.";
+    ACCESS_LOG_LOST_TOTAL = Counter "lb_access_log_lost_total" []
+        "Lines of the access log dropped because its reader is slower than the traffic.";
+    BUILD_INFO = Gauge "lb_build_info" ["version"]
+        "Always 1; the version is in the label.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_scheme() {
+        for name in ALL {
+            assert!(name.name.starts_with("lb_"), "{}", name.name);
+            assert_eq!(name.name.ends_with("_total"), name.kind == Kind::Counter, "{}", name.name);
+            assert!(name.kind != Kind::Histogram || name.name.ends_with("_seconds"), "{}", name.name);
+            assert!(name.help.ends_with('.'), "{}", name.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let distinct: std::collections::BTreeSet<_> = ALL.iter().map(|name| name.name).collect();
+        assert_eq!(distinct.len(), ALL.len());
+    }
+}
