@@ -1,0 +1,322 @@
+//! Who serves in one backend now: every fact about its servers in one place, and the view that follows from them.
+//!
+//! The control plane tells what it found (`checked`, `resolved`, `set_state`, `expire`), workers report how
+//! connects went. What changed is written under one lock, and the view that follows is published before the lock is
+//! let go, so subscribers see changes in order. Workers take that lock only when a report changes who is available
+//! or might: from the `failures`-th failure in a row on, and for the success that ends an ejection.
+
+mod entries;
+mod status;
+mod succession;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::live::Live;
+
+use super::{Backend, Position, Server, View};
+use entries::Entries;
+
+pub use status::ServerStatus;
+
+/// Who serves in one backend now.
+///
+/// Availability, in this order: a server is *eligible* if it is up (or unknown while no server of the backend has
+/// had a result), neither drained nor in maintenance, and its weight isn't 0. It *stands* if it isn't ejected. The
+/// view holds the primaries that stand; backups only when no primary does. Those back from an ejection are in it
+/// for a trial: one exchange at a time, until a connect succeeds. When nobody stands, ejections don't count: a
+/// server that may work beats none.
+#[derive(Debug)]
+pub struct Roster {
+    backend: Backend,
+    position: Arc<Position>,
+    view: Live<View>,
+    state: Mutex<State>,
+}
+
+/// One result of a check, as the checker saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckOutcome {
+    /// Whether the server passed.
+    pub passed: bool,
+    /// What happened, for people: `status 200`, `connection refused`.
+    pub detail: String,
+    /// When it ended.
+    pub at: SystemTime,
+    /// How long it took.
+    pub latency: Duration,
+}
+
+/// What an operator wants of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Operator {
+    /// It serves.
+    #[default]
+    Ready,
+    /// It finishes what it has and gets nothing new; checks go on.
+    Drain,
+    /// As drain, and it isn't checked.
+    Maintenance,
+}
+
+/// A server's availability changed, told to observers for the log.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Flip {
+    /// Which server.
+    pub server: Arc<Server>,
+    /// What happened to it.
+    pub kind: FlipKind,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What happened to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlipKind {
+    /// Its checks passed.
+    Up,
+    /// Its checks failed.
+    Down,
+    /// Its connects failed; left out for so long.
+    Ejected(Duration),
+    /// Its ejection is over; it gets one exchange at a time until a connect succeeds.
+    Trial,
+    /// It could be connected to again after an ejection.
+    Returned,
+}
+
+/// What an answer of discovery changed.
+#[derive(Debug, Clone, Default)]
+pub struct Resolved {
+    /// Servers that are new, or back before they were drained.
+    pub added: Vec<Arc<Server>>,
+    /// Servers whose address left the name; they drain.
+    pub gone: Vec<Arc<Server>>,
+}
+
+type Subscriber = Box<dyn Fn(&Arc<View>) + Send + Sync>;
+type Observer = Arc<dyn Fn(&Flip) + Send + Sync>;
+
+struct State {
+    entries: Entries,
+    subscribers: Vec<Subscriber>,
+    observers: Vec<Observer>,
+    /// The roster of the next snapshot, to which everything that is told to this one is passed on.
+    successor: Weak<Roster>,
+}
+
+/// What a change amounts to.
+#[derive(Default)]
+struct Effect {
+    /// Who is available, or who is to be checked, may differ.
+    is_change: bool,
+    flips: Vec<Flip>,
+}
+
+impl Roster {
+    /// A roster at its start: literal addresses are servers, names are unresolved, nothing has been checked.
+    pub fn new(backend: &Backend) -> Arc<Self> {
+        Self::with_entries(backend, Entries::new(backend), Arc::default())
+    }
+
+    /// The roster of a reload: servers with the same address keep their [`Server`], health, failures, ejection and
+    /// what the operator said; the round-robin position goes on. Weights, limits, checks and servers are those of
+    /// `backend`. From then on `before` passes on what it is told, so that no result is lost while work still goes
+    /// by the old snapshot; its own view stays as it is.
+    ///
+    /// A backend of another name begins anew.
+    pub fn succeed(backend: &Backend, before: &Self) -> Arc<Self> {
+        if backend.name() != before.backend.name() {
+            return Self::new(backend);
+        }
+        before.current(|before, state| {
+            let entries = state.entries.succeed(backend);
+            let successor = Self::with_entries(backend, entries, before.position.clone());
+            state.successor = Arc::downgrade(&successor);
+            successor
+        })
+    }
+
+    /// The definition it follows.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Who may be picked now. Wait-free; a worker keeps what it loaded for one pick.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Calls with the current view at once and with each later one, in order, for as long as the roster lives.
+    /// A view is published at every change of a server's state, also where the members stay the same.
+    ///
+    /// It is called under the roster's lock: it should store and wake, and must not call the roster.
+    pub fn subscribe(&self, subscriber: impl Fn(&Arc<View>) + Send + Sync + 'static) {
+        let mut state = self.lock();
+        subscriber(&self.view.load_full());
+        state.subscribers.push(Box::new(subscriber));
+    }
+
+    /// Calls at each flip, for as long as the roster lives, after the view that follows is published. Flips of one
+    /// server that happen at the same moment on two threads may be told in either order.
+    pub fn observe(&self, observer: impl Fn(&Flip) + Send + Sync + 'static) {
+        self.lock().observers.push(Arc::new(observer));
+    }
+
+    /// Discovery: the name of `spec` has these addresses now. New ones become servers `spec/address`, missing ones
+    /// drain. An empty answer changes nothing.
+    pub fn resolved(&self, spec: &str, addrs: &[SocketAddr]) -> Resolved {
+        self.change(|roster, entries, effect| {
+            let resolved = entries.resolved(&roster.backend, spec, addrs);
+            effect.is_change = !resolved.added.is_empty() || !resolved.gone.is_empty();
+            resolved
+        })
+    }
+
+    /// Discovery: the name of `spec` doesn't resolve. The last answer stays in place; where there never was one the
+    /// server is unresolved, and `reason` is shown.
+    pub fn unresolved(&self, spec: &str, reason: &str) {
+        self.change(|_, entries, _| entries.unresolved(spec, reason));
+    }
+
+    /// The checker: one result, counted towards rise or fall.
+    pub fn checked(&self, server: &Server, outcome: CheckOutcome) {
+        self.change(|roster, entries, effect| {
+            let Some(check) = roster.backend.health() else { return };
+            let Some(entry) = entries.find(server) else { return };
+            if let Some(flip) = entry.checked(check, outcome) {
+                effect.is_change = true;
+                effect.flips.push(flip);
+            }
+        });
+    }
+
+    /// A worker: a connection to `server` opened, or a reused one was answered. One relaxed load when nothing had
+    /// failed.
+    pub fn connected(&self, server: &Server) {
+        if server.failure_count().succeeded() {
+            return;
+        }
+        self.change(|_, entries, effect| {
+            effect.flips.extend(entries.find(server).and_then(|entry| entry.returns()));
+            effect.is_change = !effect.flips.is_empty();
+            server.failure_count().clear();
+        });
+    }
+
+    /// A worker: a connect to `server` failed or timed out. Ejects it at [`Passive::failures`](super::Passive) in a
+    /// row, unless no other server stands; 0: never.
+    pub fn connect_failed(&self, server: &Server, now: Instant) {
+        let threshold = self.backend.passive().failures;
+        if !server.failure_count().failed(threshold) || threshold == 0 {
+            return;
+        }
+        self.change(|roster, entries, effect| {
+            effect.flips.extend(entries.eject(server, roster.backend.passive(), now));
+            effect.is_change = !effect.flips.is_empty();
+        });
+    }
+
+    /// Begins the trials of servers whose ejection is over, and forgets drained ones.
+    pub fn expire(&self, now: Instant) {
+        self.change(|_, entries, effect| {
+            entries.forget_drained();
+            effect.flips = entries.expire(now);
+            effect.is_change = !effect.flips.is_empty();
+        });
+    }
+
+    /// When the next ejection is over; it may move at each published view.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.current(|_, state| state.entries.next_expiry())
+    }
+
+    /// The operator: what is wanted of the server of this name, with all its addresses, until told otherwise and
+    /// over reloads. `false`: there is none of that name.
+    pub fn set_state(&self, spec: &str, wanted: Operator) -> bool {
+        self.change(|_, entries, effect| {
+            let (is_known, is_change) = entries.set_operator(spec, wanted);
+            effect.is_change = is_change;
+            is_known
+        })
+    }
+
+    /// Every server as it is now, in the order of the configuration, for the status page.
+    pub fn status(&self) -> Vec<ServerStatus> {
+        self.current(|roster, state| status::collect(&roster.view.load(), &state.entries))
+    }
+
+    /// Every server that exists now: available or not, and those that drain because their address left the name.
+    pub fn servers(&self) -> Vec<Arc<Server>> {
+        self.current(|_, state| state.entries.iter().map(|entry| entry.server.clone()).collect())
+    }
+
+    /// The servers that a checker should check now: all but those in maintenance and those whose address is gone.
+    pub fn to_check(&self) -> Vec<Arc<Server>> {
+        self.current(|_, state| state.entries.to_check().map(|entry| entry.server.clone()).collect())
+    }
+
+    /// Whether every server that is checked has had its first result.
+    pub fn all_checked(&self) -> bool {
+        self.backend.health().is_none()
+            || self.current(|_, state| state.entries.to_check().all(|entry| entry.last_check.is_some()))
+    }
+
+    fn with_entries(backend: &Backend, entries: Entries, position: Arc<Position>) -> Arc<Self> {
+        let view = View::new(entries.members(), &**backend.policy(), &position);
+        let (subscribers, observers, successor) = (Vec::new(), Vec::new(), Weak::new());
+        let state = Mutex::new(State { entries, subscribers, observers, successor });
+        Arc::new(Self { backend: backend.clone(), position, view: Live::new(view), state })
+    }
+
+    /// Changes the facts of the newest roster, publishes the view that follows and tells its observers.
+    fn change<R>(&self, change: impl FnOnce(&Self, &mut Entries, &mut Effect) -> R) -> R {
+        let (result, observers, flips) = self.current(|roster, state| {
+            let mut effect = Effect::default();
+            let result = change(roster, &mut state.entries, &mut effect);
+            if effect.is_change {
+                roster.publish(state);
+            }
+            let observers = if effect.flips.is_empty() { Vec::new() } else { state.observers.clone() };
+            (result, observers, effect.flips)
+        });
+        for flip in &flips {
+            observers.iter().for_each(|observer| observer(flip));
+        }
+        result
+    }
+
+    /// Runs under the lock of this roster, or of the one that succeeded it.
+    fn current<R>(&self, run: impl FnOnce(&Self, &mut State) -> R) -> R {
+        let mut state = self.lock();
+        match state.successor.upgrade() {
+            None => run(self, &mut state),
+            Some(successor) => {
+                drop(state);
+                successor.current(run)
+            }
+        }
+    }
+
+    fn publish(&self, state: &State) {
+        let members = state.entries.members();
+        let view = Arc::new(View::new(members, &**self.backend.policy(), &self.position));
+        self.view.store(view.clone());
+        state.subscribers.iter().for_each(|subscriber| subscriber(&view));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // A subscriber or policy that panicked left facts that are each whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
