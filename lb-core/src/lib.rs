@@ -5,6 +5,8 @@ pub mod backend;
 pub mod live;
 pub mod metrics;
 
+#[cfg(feature = "proxy")]
+pub mod access_log;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg(feature = "proxy")]
