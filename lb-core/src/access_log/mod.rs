@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime};
 pub use format::Format;
 pub use writer::WriterLog;
 
+pub(crate) use stamp::Stamp;
+
 use crate::metrics::Reason;
 
 /// Is told of every exchange and every tunnel once it is over.

@@ -74,6 +74,18 @@ impl FrontendShard {
     }
 }
 
+impl FrontendMetrics {
+    /// Connections of clients accepted so far, for the status page.
+    pub fn connections(&self) -> u64 {
+        self.sum(|c| c.accepted.get())
+    }
+
+    /// Connections of clients that are open now.
+    pub fn open_connections(&self) -> u64 {
+        self.sum(|c| c.open.get())
+    }
+}
+
 /// A client's connection is open while this lives.
 #[derive(Debug)]
 #[must_use = "the connection counts as closed when this is dropped"]
@@ -190,6 +202,13 @@ impl ServerCounters {
     /// Counts a health check of the server.
     pub fn check(&self, result: CheckResult) {
         self.checks[result as usize].increment();
+    }
+}
+
+impl ServerMetrics {
+    /// Responses of the server so far, for the status page.
+    pub fn requests(&self) -> u64 {
+        self.sum(|c| c.by_class.0.iter().map(Counter::get).sum())
     }
 }
 

@@ -22,6 +22,11 @@ impl<T> Series<T> {
         let index = worker % self.0.shards.len();
         Shard(Arc::new(CachePadded::new(Slot { series: Arc::clone(&self.0), index })))
     }
+
+    /// Adds up one of the counters over the workers.
+    pub(super) fn sum(&self, counter: impl Fn(&T) -> u64) -> u64 {
+        self.0.sum(counter)
+    }
 }
 
 impl<T> Clone for Series<T> {

@@ -29,6 +29,7 @@ fn a_frontend_is_exposed_whole() {
     let (zero, one) = (web.shard(0), web.shard(1));
     let open = zero.connection_opened();
     drop(one.connection_opened());
+    assert_eq!((web.open_connections(), web.connections()), (1, 2));
     zero.received(100);
     one.received(20);
     one.sent(3);
@@ -167,6 +168,7 @@ fn a_series_goes_with_its_last_handle() {
     let shard = server.shard(0);
     shard.request(200);
     drop(server);
+    assert_eq!(metrics.server("shop", "web1").requests(), 1);
     assert_eq!(samples(&metrics, "lb_server_requests_total").len(), 4, "a worker still has it");
     drop(shard);
     assert_eq!(samples(&metrics, "lb_server_requests_total"), [""; 0]);
