@@ -172,7 +172,8 @@ mod tests {
     fn wrong_texts_say_what_to_do() {
         let long_path = format!("unix:/{}", "x".repeat(107));
         let long_label = format!("{}:80", "x".repeat(64));
-        let cases: [(&str, fn(String) -> AddressError); 17] = [
+        type Problem = fn(String) -> AddressError;
+        let cases: [(&str, Problem); 17] = [
             ("http://web1:80", AddressError::Scheme),
             ("web1", AddressError::NoPort),
             ("10.0.0.1", AddressError::NoPort),

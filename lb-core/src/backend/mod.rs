@@ -35,7 +35,9 @@ pub use address::{Address, AddressError};
 pub use check::{HealthCheck, Initial, Probe, StatusSet, StatusSetError};
 pub use definition::{Backend, BackendBuilder, BackendError, BackendProblem, ServerSpec};
 pub use limits::{BackendTimeouts, Passive, PoolLimits};
-pub use policy::{Balancer, Members, PickInput, Policy, Position};
+pub use policy::{
+    Balancer, LeastConnections, Members, PickInput, Policy, Position, PowerOfTwo, Random, RoundRobin,
+};
 pub use roster::{CheckOutcome, Flip, FlipKind, Operator, Resolved, Roster, ServerStatus};
 pub use server::{Lease, Server, ServerAddress, ServerState};
 pub use view::{Member, Refused, View};

@@ -3,6 +3,10 @@
 //! A [`Policy`] builds a [`Balancer`] for exactly the servers that are available, on the control plane and at each
 //! change; a request only picks. So a pick never meets a server that is out, and looks for none.
 
+mod alias;
+mod least_connections;
+mod p2c;
+mod random;
 mod round_robin;
 
 use std::fmt;
@@ -12,6 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+pub use least_connections::LeastConnections;
+pub use p2c::PowerOfTwo;
+pub use random::Random;
 pub use round_robin::RoundRobin;
 
 use super::{Member, Server};
@@ -53,6 +60,11 @@ pub struct Members<'a> {
 /// A turn counter that all workers share, so that turns are exact over them, and that outlives rebuilds and reloads.
 #[derive(Debug, Default)]
 pub struct Position(CachePadded<AtomicUsize>);
+
+/// The policies of this crate, for a configuration that names one by [`Policy::name`].
+pub fn all() -> [Arc<dyn Policy>; 4] {
+    [Arc::new(RoundRobin), Arc::new(LeastConnections), Arc::new(Random), Arc::new(PowerOfTwo)]
+}
 
 impl<'a> Members<'a> {
     /// Members for a balancer: what the roster passes, and a policy's tests may.
@@ -110,12 +122,67 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
     }
 }
 
+/// A server's load for its share, comparable with others' without dividing.
+#[derive(Debug)]
+struct Load {
+    server: Arc<Server>,
+    weight: u64,
+}
+
+impl Load {
+    fn all(members: &Members<'_>) -> Box<[Self]> {
+        let load =
+            |member: &Member| Self { server: member.server.clone(), weight: member.weight.get().into() };
+        members.iter().map(load).collect()
+    }
+
+    /// What is in flight now, and the weight to divide it by.
+    fn read(&self) -> (u64, u64) {
+        (self.server.in_flight().into(), self.weight)
+    }
+}
+
+/// Whether the first has less in flight for its weight: both are below 2^32, so the products fit.
+fn is_less((a, a_weight): (u64, u64), (b, b_weight): (u64, u64)) -> bool {
+    a * b_weight < b * a_weight
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::num::NonZeroU32;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::backend::ServerAddress;
+
+    #[test]
+    fn policies_are_known_by_distinct_names() {
+        let names = all().map(|policy| policy.name().to_owned());
+        assert_eq!(names, ["round_robin", "least_connections", "random", "p2c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_policy_picks_outside_its_members(
+            weights in prop::collection::vec(1u32..=1000, 1..20),
+            loads in prop::collection::vec(0u32..5, 20),
+            seed: u64,
+        ) {
+            fastrand::seed(seed);
+            let members = members(&weights);
+            for (member, load) in members.iter().zip(&loads) {
+                (0..*load).for_each(|_| assert!(member.server.try_enter(None)));
+            }
+            let position = Arc::new(Position(CachePadded::new(AtomicUsize::new(usize::MAX - 5))));
+            for policy in all() {
+                let balancer = policy.balancer(&Members::new(&members, &position));
+                for _ in 0..50 {
+                    prop_assert!(balancer.pick(&PickInput::default()) < members.len(), "{}", policy.name());
+                }
+            }
+        }
+    }
 
     pub(in crate::backend) fn members(weights: &[u32]) -> Vec<Member> {
         let member = |(index, weight): (usize, &u32)| {
