@@ -1,1 +1,111 @@
-//! config
+//! The configuration file: TOML in, a proxy's builder out.
+//!
+//! [`load`] reads a file or a directory, reports every problem at once as [`Diagnostics`], and turns what the file
+//! says into calls on the same public builders an embedder uses: what the file can do, the library can do.
+//!
+//! The way of a file: `source` reads it, the `toml` crate parses it into a tree with positions, `reader` walks the
+//! tree into the structs of `schema` (values with `${VAR}` replaced by `substitute`), `check` compares names and
+//! addresses across the whole, `compile` calls the builders. Two loaded configurations are compared in the words of
+//! the file by `changes`; `watch` says when to load again.
+
+mod changes;
+mod check;
+mod diagnostics;
+mod reader;
+mod schema;
+mod source;
+mod substitute;
+mod toml_errors;
+mod units;
+mod unsupported;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use self::diagnostics::{Diagnostic, Diagnostics};
+pub use self::schema::LogLevel;
+
+use self::diagnostics::Problems;
+use self::reader::{Keys, Pass};
+use self::schema::{Config, Draft};
+use self::source::Source;
+use self::substitute::Environment;
+
+/// Reads and checks the configuration at `path`, a file or a directory of `*.toml` files.
+///
+/// `env` answers what `${VAR}` stands for; [`std::env::var`]`(name).ok()` is the usual one.
+///
+/// # Errors
+/// Every problem of all files, sorted by position.
+pub fn load(path: impl AsRef<Path>, env: impl Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
+    let problems = Problems::default();
+    let sources = source::read(path.as_ref(), &problems);
+    load_sources(&sources, &env, &problems)
+}
+
+/// As [`load`], from a text; `name` stands for the file in diagnostics, and relative names start from its directory.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(
+    name: impl AsRef<Path>,
+    text: &str,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Loaded, Diagnostics> {
+    let source = Source::new(name.as_ref().to_owned(), text.into());
+    load_sources(&[source], &env, &Problems::default())
+}
+
+/// A configuration without a problem.
+#[derive(Debug)]
+pub struct Loaded {
+    config: Config,
+    hash: String,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// What is legal but surely not meant: an unused backend, a route that never matches. Sorted by position.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// A short hash of everything that was read, stable across runs and machines.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// What differs from `old`, a line each, in the words of the configuration; empty: nothing.
+    pub fn changes_since(&self, old: &Self) -> Vec<String> {
+        changes::changes(&old.config, &self.config)
+    }
+}
+
+fn load_sources(
+    sources: &[Source],
+    env: &Environment<'_>,
+    problems: &Problems,
+) -> Result<Loaded, Diagnostics> {
+    let mut draft = Draft::default();
+    let mut is_whole = problems.is_empty();
+    for (file, source) in sources.iter().enumerate() {
+        let text = source.text.as_str();
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            toml_errors::note(error, file, text, problems);
+        }
+        is_whole &= errors.is_empty();
+        let pass = Pass { file, text, is_whole: errors.is_empty(), env, problems };
+        draft.add(Keys::root(&pass, table.get_ref()));
+    }
+    let config = draft.finish();
+    check::check(&config, is_whole, problems);
+    if !problems.is_empty() {
+        return Err(Diagnostics::new(problems.diagnostics(sources)));
+    }
+    Ok(Loaded { config, hash: source::hash_of(sources), warnings: problems.warnings(sources) })
+}

@@ -1,0 +1,210 @@
+//! What differs between two configurations, in their own words: `backend shop: server web3:80 added`.
+//!
+//! Generic over keys: both are serialised and walked side by side, so a new key of the schema needs nothing here.
+//! Tables are compared key by key; in a list it matters what is in it, not where. A key left out and one written
+//! with its default value are the same.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::schema::Config;
+
+/// The differences from `old` to `new`, one line each, by name; empty: none.
+pub(crate) fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old != new {
+        compare("", &table(old), &table(new), Keys::OfSchema, &mut lines);
+        if lines.is_empty() {
+            // Both matter a little: round robin begins with the first, and equal routes count by their order.
+            lines.push("the order of servers or routes changed".to_owned());
+        }
+    }
+    lines
+}
+
+/// The keys of the schema whose tables hold elements by the operator's names.
+const COLLECTIONS: [&str; 4] = ["backend", "frontend", "route", "server"];
+
+/// What the keys of a table are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    OfSchema,
+    Names,
+}
+
+fn compare(
+    subject: &str,
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    keys: Keys,
+    lines: &mut Vec<String>,
+) {
+    for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        let side = |table: &Map<String, Value>| table.get(key).filter(|value| !value.is_null()).cloned();
+        let name = format!("{subject}{key}");
+        let is_collection = keys == Keys::OfSchema && COLLECTIONS.contains(&key.as_str());
+        let (old, new) = match (side(old), side(new)) {
+            (old, new) if old == new => continue,
+            (old, new) if is_collection && (is_table(old.as_ref()) || is_table(new.as_ref())) => {
+                (old.map(elements).unwrap_or_default(), new.map(elements).unwrap_or_default())
+            }
+            (Some(old), Some(new)) if is_many(&old) && is_many(&new) => (elements(old), elements(new)),
+            (Some(old), Some(new)) => {
+                lines.push(format!("{name} {} -> {}", shown(&old), shown(&new)));
+                continue;
+            }
+            (None, Some(new)) => {
+                lines.push(format!("{name}{} added", appended(&new)));
+                continue;
+            }
+            (Some(old), None) => {
+                lines.push(format!("{name}{} removed", appended(&old)));
+                continue;
+            }
+            (None, None) => continue,
+        };
+        let separator = if keys == Keys::Names { ": " } else { " " };
+        let keys = if is_collection { Keys::Names } else { Keys::OfSchema };
+        compare(&format!("{name}{separator}"), &old, &new, keys, lines);
+    }
+}
+
+fn table(value: &impl Serialize) -> Map<String, Value> {
+    // Writing the schema can't fail: its keys are strings. If a later one could, it would show as an empty table.
+    serde_json::to_value(value).map(elements).unwrap_or_default()
+}
+
+fn is_table(value: Option<&Value>) -> bool {
+    value.is_some_and(Value::is_object)
+}
+
+fn is_many(value: &Value) -> bool {
+    value.is_object() || value.is_array()
+}
+
+/// The entries of a table; of a list its elements, as names that hold nothing.
+fn elements(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(table) => table,
+        Value::Array(list) => list.iter().map(|item| (shown(item), Value::Object(Map::new()))).collect(),
+        _ => Map::new(),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() => text.clone(),
+        Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(", "),
+        value => value.to_string(),
+    }
+}
+
+/// What is said of a value that came or went: a scalar itself, of more only that it did.
+fn appended(value: &Value) -> String {
+    match value {
+        Value::Object(_) => String::new(),
+        value => format!(" {}", shown(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_text;
+
+    const BASE: &str = r#"
+        [frontend.web]
+        listen = ["0.0.0.0:80", "0.0.0.0:81"]
+        routes = [
+            { path_prefix = "/admin", backend = "admin" },
+            { host = "a.example", backend = "shop" },
+            { backend = "shop" },
+        ]
+        [backend.shop]
+        servers = ["web1:80", { name = "web2", address = "web2:80", weight = 1 }]
+        health = { path = "/health", interval = "2s" }
+        [backend.admin]
+        servers = ["admin1:80"]
+    "#;
+
+    fn between(old: &str, new: &str) -> Vec<String> {
+        let config =
+            |text| load_text("x.toml", text, |_| None).unwrap_or_else(|error| panic!("{error}")).config;
+        changes(&config(old), &config(new))
+    }
+
+    #[test]
+    fn each_difference_is_told_in_the_words_of_the_file() {
+        for (from, to, expected) in [
+            ("", "", &[][..]),
+            ("\"2s\"", "\"2000ms\"", &[]),
+            (", weight = 1", "", &[]),
+            ("\"2s\"", "\"5s\"", &["backend shop: health interval 2s -> 5s"]),
+            ("\"/health\"", "\"/h\"", &["backend shop: health path /health -> /h"]),
+            ("path = \"/health\", ", "", &["backend shop: health path /health removed"]),
+            ("health = { path = \"/health\", interval = \"2s\" }", "", &["backend shop: health removed"]),
+            ("[\"web1:80\",", "[\"web1:80\", \"web3:80\",", &["backend shop: server web3:80 added"]),
+            ("[\"web1:80\",", "[", &["backend shop: server web1:80 removed"]),
+            ("weight = 1", "weight = 3", &["backend shop: server web2: weight 1 -> 3"]),
+            (", \"0.0.0.0:81\"", "", &["frontend web: listen 0.0.0.0:81 removed"]),
+            (
+                "\"0.0.0.0:81\"",
+                "\"0.0.0.0:82\"",
+                &["frontend web: listen 0.0.0.0:81 removed", "frontend web: listen 0.0.0.0:82 added"],
+            ),
+            (
+                "{ path_prefix = \"/admin\", backend = \"admin\" }",
+                "{ path_prefix = \"/admin\", backend = \"shop\" }",
+                &["frontend web: route path_prefix=/admin: backend admin -> shop"],
+            ),
+            (
+                "{ host = \"a.example\", backend = \"shop\" },",
+                "",
+                &["frontend web: route host=a.example removed"],
+            ),
+            (
+                "{ backend = \"shop\" },",
+                "{ backend = \"admin\" },",
+                &["frontend web: route *: backend shop -> admin"],
+            ),
+            (
+                "[backend.admin]",
+                "[backend.more]\nservers = [\"m:1\"]\n[backend.admin]",
+                &["backend more added"],
+            ),
+            (
+                "[backend.admin]",
+                "[log]\naccess = \"json\"\n[global]\nworkers = 2\n[backend.admin]",
+                &["global workers auto -> 2", "log access off -> json"],
+            ),
+            ("[backend.admin]", "[admin]\nlisten = \"127.0.0.1:9\"\n[backend.admin]", &["admin added"]),
+            (
+                "\"0.0.0.0:80\", \"0.0.0.0:81\"",
+                "\"0.0.0.0:81\", \"0.0.0.0:80\"",
+                &["the order of servers or routes changed"],
+            ),
+        ] {
+            assert!(BASE.contains(from), "{from}");
+            let changed = BASE.replacen(from, to, 1);
+            assert_eq!(between(BASE, &changed), expected, "{from} -> {to}");
+            assert_eq!(between(&changed, BASE).len(), expected.len(), "back: {from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn whole_tables_come_and_go() {
+        let tcp = "[frontend.db]\nlisten = \"0.0.0.0:5432\"\nmode = \"tcp\"\nbackend = \"db\"\n[backend.db]\nservers = [\"db1:5432\"]\n";
+        assert_eq!(
+            between(BASE, tcp),
+            [
+                "backend admin removed",
+                "backend db added",
+                "backend shop removed",
+                "frontend db added",
+                "frontend web removed"
+            ]
+        );
+    }
+}

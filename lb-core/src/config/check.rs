@@ -1,0 +1,218 @@
+//! What only the whole configuration shows: names that are used and not defined, addresses used twice, what a mode
+//! leaves without effect.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+
+use super::diagnostics::{At, Place, Problems, quoted};
+use super::reader::suggestion;
+use super::schema::{Action, Config, Frontend, ListenAddress, Mode, Route};
+
+/// Checks the parts against each other. `is_whole`: every file was TOML to its end; otherwise what seems absent may
+/// stand in the lost part.
+pub(crate) fn check(config: &Config, is_whole: bool, problems: &Problems) {
+    let mut used = BTreeSet::new();
+    for (name, frontend) in &config.frontend {
+        if is_whole {
+            has_routes(name, frontend, problems);
+        }
+        for backend in backends_of(frontend) {
+            used.insert(backend.as_str());
+            if is_whole && !config.backend.contains_key(&backend.value) {
+                undefined(backend, config, problems);
+            }
+        }
+        match frontend.mode {
+            Mode::Http => same_conditions(name, frontend, problems),
+            Mode::Tcp => without_http(name, frontend, problems),
+        }
+        splits(frontend, problems);
+        limits(frontend, problems);
+    }
+    listen_addresses(config, problems);
+    backends(config, &used, is_whole, problems);
+    if is_whole && config.frontend.is_empty() {
+        let remedy = "add [frontend.NAME] with `listen` and `backend`";
+        problems.wrong(Place::default(), "no frontend is defined", remedy);
+    }
+}
+
+/// Every mention of a backend in a frontend.
+fn backends_of(frontend: &Frontend) -> impl Iterator<Item = &At<String>> {
+    let of_routes = routes_of(frontend).flat_map(|route| match &route.action {
+        Some(Action::Backend(name)) => vec![name],
+        Some(Action::Split(shares)) => shares.iter().map(|share| &share.value.backend).collect(),
+        _ => Vec::new(),
+    });
+    frontend.backend.iter().chain(of_routes)
+}
+
+fn routes_of(frontend: &Frontend) -> impl Iterator<Item = &At<Route>> {
+    frontend.routes.iter().flat_map(|routes| routes.iter())
+}
+
+fn has_routes(name: &str, frontend: &At<Frontend>, problems: &Problems) {
+    let remedy = "add `backend = \"...\"` or a route";
+    match &frontend.routes {
+        None if frontend.backend.is_none() => {
+            problems.wrong(
+                frontend.place,
+                format_args!("frontend {name} has neither backend nor routes"),
+                remedy,
+            );
+        }
+        Some(routes) if routes.is_empty() && frontend.backend.is_none() => {
+            problems.wrong(routes.place, format_args!("frontend {name} has no routes"), remedy);
+        }
+        _ => {}
+    }
+}
+
+fn undefined(backend: &At<String>, config: &Config, problems: &Problems) {
+    let known: Vec<&str> = config.backend.keys().map(String::as_str).collect();
+    let nearest = suggestion(backend, &known);
+    let remedy = match nearest.starts_with("did you mean") {
+        true => nearest,
+        false => format!("add [backend.{}] with its servers", backend.value),
+    };
+    problems.wrong(backend.place, format_args!("backend {} is not defined", quoted(backend)), remedy);
+}
+
+/// Two routes with the same conditions: the later one never matches.
+fn same_conditions(name: &str, frontend: &Frontend, problems: &Problems) {
+    let mut seen = HashMap::new();
+    for route in routes_of(frontend) {
+        match seen.entry(route.conditions()) {
+            Entry::Vacant(entry) => {
+                entry.insert(());
+            }
+            Entry::Occupied(_) => {
+                let what = format_args!(
+                    "this route of frontend {name} never matches: an earlier one has its conditions"
+                );
+                problems.odd(route.place, what, "change its conditions or delete it");
+            }
+        }
+    }
+    if let Some(backend) = &frontend.backend
+        && seen.contains_key(&Route::default().conditions())
+    {
+        let what =
+            format_args!("`backend` of frontend {name} is never used: a route without conditions takes all");
+        problems.odd(backend.place, what, "delete one of them");
+    }
+}
+
+/// In mode tcp nothing of a request is read: a connection goes to the one backend.
+fn without_http(name: &str, frontend: &Frontend, problems: &Problems) {
+    for (index, route) in routes_of(frontend).enumerate() {
+        let is_plain = matches!(route.action, Some(Action::Backend(_)) | None);
+        if !route.conditions().is_empty() || route.rewrites() || !is_plain {
+            let what = format_args!("frontend {name} is in mode tcp, where a route can only name a backend");
+            problems.wrong(route.place, what, "write `backend = \"...\"`, or `mode = \"http\"`");
+        } else if index > 0 || frontend.backend.is_some() {
+            let what = format_args!("frontend {name} is in mode tcp and names several backends");
+            problems.wrong(route.place, what, "keep one");
+        }
+    }
+}
+
+fn splits(frontend: &Frontend, problems: &Problems) {
+    for route in routes_of(frontend) {
+        let Some(Action::Split(shares)) = &route.action else { continue };
+        if shares.iter().all(|share| share.weight == 0) {
+            problems.wrong(
+                shares.place,
+                "the weights of this split are all 0",
+                "give one of its backends a weight",
+            );
+        }
+    }
+}
+
+fn limits(frontend: &Frontend, problems: &Problems) {
+    let limits = &frontend.limits;
+    if limits.head_bytes.0 == 0 {
+        problems.wrong(
+            limits.head_bytes.place,
+            "no request has a head of 0 bytes",
+            "write, for example, \"32KiB\"",
+        );
+    }
+    if limits.headers.value == 0 {
+        problems.wrong(
+            limits.headers.place,
+            "no request comes without header fields",
+            "write, for example, 128",
+        );
+    }
+}
+
+/// Exactly equal addresses clash; port 0 is a new port each time.
+fn listen_addresses(config: &Config, problems: &Problems) {
+    let of_frontends = config.frontend.iter().flat_map(|(name, frontend)| {
+        frontend.listen.0.iter().map(move |listen| (format!("frontend {name}"), listen))
+    });
+    let of_admin = config.admin.iter().map(|admin| ("[admin]".to_owned(), &admin.listen));
+    let mut all: Vec<_> = of_frontends.chain(of_admin).collect();
+    // The later one in the text is to blame.
+    all.sort_by_key(|(_, listen)| listen.place);
+    let mut owners: HashMap<&ListenAddress, String> = HashMap::new();
+    for (owner, listen) in all {
+        if matches!(&listen.value.value, ListenAddress::Socket(addr) if addr.port() == 0) {
+            continue;
+        }
+        match owners.entry(&listen.value.value) {
+            Entry::Vacant(entry) => {
+                entry.insert(owner);
+            }
+            Entry::Occupied(entry) => {
+                let text = &listen.text;
+                let what = format_args!("{owner} listens on {text}, which {} has already", entry.get());
+                problems.wrong(listen.place, what, "use another address or port");
+            }
+        }
+    }
+}
+
+fn backends(config: &Config, used: &BTreeSet<&str>, is_whole: bool, problems: &Problems) {
+    for (name, backend) in &config.backend {
+        let mut names = BTreeSet::new();
+        for server in &backend.servers {
+            let server_name = server.name.value.as_str();
+            if server_name.is_empty() {
+                problems.wrong(
+                    server.name.place,
+                    "the server's name is empty",
+                    "give it one, or leave `name` out",
+                );
+            } else if !names.insert(server_name) {
+                let what = format_args!("backend {name} has two servers named {}", quoted(server_name));
+                problems.wrong(server.name.place, what, "give each its own `name`");
+            }
+        }
+        if !backend.servers.is_empty() && backend.servers.iter().all(|server| server.weight == 0) {
+            let what = format_args!("every server of backend {name} has weight 0: it serves nothing");
+            problems.odd(backend.place, what, "give one of them a weight");
+        }
+        if backend.passive.failures > 0 && backend.passive.eject.0.is_zero() {
+            let remedy = "write at least \"1ms\", or `failures = 0` to never leave a server out";
+            problems.wrong(backend.passive.eject.place, "the duration is zero", remedy);
+        }
+        if let Some(health) = &backend.health
+            && health.path.is_none()
+            && let Some(place) =
+                health.expect.as_ref().map(|at| at.place).or(health.host.as_ref().map(|at| at.place))
+        {
+            let what = format_args!("the health check of backend {name} has no path, so it only connects");
+            problems.odd(place, what, "add `path`, or remove this");
+        }
+        if is_whole && !used.contains(name.as_str()) {
+            problems.odd(
+                backend.place,
+                format_args!("backend {name} is not used"),
+                "route to it or delete it",
+            );
+        }
+    }
+}

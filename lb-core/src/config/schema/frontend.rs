@@ -1,0 +1,270 @@
+//! `[frontend.NAME]` and its tables but the routes.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+use super::Route;
+use crate::config::diagnostics::{At, Place};
+use crate::config::reader::{Keys, Miss, Parsed, Positive, Read, Record, Several, Value, choice};
+use crate::config::units::Size;
+
+/// `[frontend.NAME]`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub(crate) struct Frontend {
+    pub(crate) listen: Several<Parsed<ListenAddress>>,
+    pub(crate) mode: Mode,
+    pub(crate) max_connections: usize,
+    pub(crate) backend: Option<At<String>>,
+    pub(crate) trusted_proxies: Option<Several<Parsed<Network>>>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    #[serde(rename = "route", serialize_with = "by_conditions")]
+    pub(crate) routes: Option<At<Vec<At<Route>>>>,
+}
+
+fn by_conditions<S: Serializer>(
+    routes: &Option<At<Vec<At<Route>>>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let name = |route: &Route| Some(route.conditions()).filter(|text| !text.is_empty());
+    let routes = routes.iter().flat_map(|routes| routes.iter());
+    serializer.collect_map(routes.map(|route| (name(route).unwrap_or_else(|| "*".to_owned()), route)))
+}
+
+impl Record for Frontend {
+    const KIND: &'static str = "frontend";
+
+    fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
+        // Absence is reported; the other keys are read for their own problems.
+        let listen = keys.need::<Several<_>>("listen");
+        if let Ok(listen) = &listen
+            && listen.0.is_empty()
+        {
+            keys.problems().wrong(listen.place, "`listen` is empty", "write `listen = \"0.0.0.0:80\"`");
+        }
+        Ok(Self {
+            listen: listen.map(|at| at.value).unwrap_or_default(),
+            mode: keys.or("mode", Mode::default()),
+            max_connections: keys.or("max_connections", 0),
+            backend: keys.take("backend"),
+            trusted_proxies: keys.take("trusted_proxies").map(|at| at.value),
+            timeouts: keys.or("timeouts", Timeouts::default()),
+            limits: keys.or("limits", Limits::default()),
+            routes: keys.take("routes"),
+        })
+    }
+}
+
+/// What a frontend speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    #[default]
+    Http,
+    Tcp,
+}
+
+impl Read for Mode {
+    const WANTED: (&'static str, &'static str) = ("a mode", "\"http\" or \"tcp\"");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        choice(value, "mode", &[("http", Self::Http), ("tcp", Self::Tcp)])
+    }
+}
+
+/// `[frontend.NAME.timeouts]`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Timeouts {
+    pub(crate) head: Positive,
+    pub(crate) idle: Positive,
+    pub(crate) body: Positive,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |seconds| Positive::new(Duration::from_secs(seconds));
+        Self { head: seconds(10), idle: seconds(60), body: seconds(30) }
+    }
+}
+
+impl Record for Timeouts {
+    const KIND: &'static str = "timeouts";
+
+    fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
+        let default = Self::default();
+        Ok(Self {
+            head: keys.or("head", default.head),
+            idle: keys.or("idle", default.idle),
+            body: keys.or("body", default.body),
+        })
+    }
+}
+
+/// `[frontend.NAME.limits]`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Limits {
+    pub(crate) head_bytes: At<Size>,
+    pub(crate) headers: At<usize>,
+    pub(crate) body_bytes: Size,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let nowhere = Place::default();
+        Self {
+            head_bytes: At::new(Size(32 << 10), nowhere),
+            headers: At::new(128, nowhere),
+            body_bytes: Size(0),
+        }
+    }
+}
+
+impl Record for Limits {
+    const KIND: &'static str = "limits";
+
+    fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
+        let default = Self::default();
+        Ok(Self {
+            head_bytes: keys.take("head_bytes").unwrap_or(default.head_bytes),
+            headers: keys.take("headers").unwrap_or(default.headers),
+            body_bytes: keys.or("body_bytes", default.body_bytes),
+        })
+    }
+}
+
+/// An address to listen on: `"0.0.0.0:80"`, `"[::]:80"` or `"unix:/run/lb.sock"`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ListenAddress {
+    Socket(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Why a text is no [`ListenAddress`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ListenError {
+    #[error(
+        "{0:?} is no address to listen on; write an IP address and a port, such as \"0.0.0.0:80\" or \"[::]:80\", or \"unix:/run/lb.sock\""
+    )]
+    Unreadable(String),
+    #[error("{0:?} has no host; write \"0.0.0.0:{1}\", or \"[::]:{1}\" for IPv6 too")]
+    NoHost(String, u16),
+    #[error("{0:?} has no port; write \"{0}:80\", for example")]
+    NoPort(String),
+    #[error("{0:?} is a name; write the IP address to listen on, such as \"127.0.0.1:{1}\"")]
+    Name(String, u16),
+    #[error("{0:?} has no usable path; write \"unix:/run/lb.sock\", at most 107 bytes")]
+    Path(String),
+}
+
+impl FromStr for ListenAddress {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            // unix(7): sun_path holds 108 bytes on Linux, the final NUL included.
+            let is_usable = (1..=107).contains(&path.len()) && !path.contains('\0');
+            return if is_usable {
+                Ok(Self::Unix(path.into()))
+            } else {
+                Err(ListenError::Path(text.to_owned()))
+            };
+        }
+        if let Ok(addr) = text.parse() {
+            return Ok(Self::Socket(addr));
+        }
+        if text.parse::<IpAddr>().is_ok() {
+            return Err(match text.contains(':') {
+                true => ListenError::NoPort(format!("[{text}]")),
+                false => ListenError::NoPort(text.to_owned()),
+            });
+        }
+        let owned = text.to_owned();
+        match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+            Some(("" | "*", Ok(port))) => Err(ListenError::NoHost(owned, port)),
+            Some((host, Ok(port))) if is_name(host) => Err(ListenError::Name(owned, port)),
+            _ => Err(ListenError::Unreadable(owned)),
+        }
+    }
+}
+
+fn is_name(host: &str) -> bool {
+    host.starts_with(|c: char| c.is_ascii_alphabetic())
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(addr) => addr.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A network, or a single address as the network of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Network(pub(crate) IpNet);
+
+/// Why a text is no [`Network`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no network; write an address and a prefix length, such as \"10.0.0.0/8\" or \"fd00::/8\"")]
+pub(crate) struct NetworkError(String);
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| address()).map(Self).map_err(|_| NetworkError(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses_are_read() {
+        for text in ["0.0.0.0:80", "[::]:443", "127.0.0.1:0", "unix:/run/lb.sock", "unix:lb.sock"] {
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_texts_say_what_to_write() {
+        for (text, expected) in [
+            ("", "no address to listen on"),
+            (":80", "write \"0.0.0.0:80\""),
+            ("*:8080", "write \"0.0.0.0:8080\""),
+            ("0.0.0.0", "write \"0.0.0.0:80\""),
+            ("::1", "write \"[::1]:80\""),
+            ("localhost:80", "\"127.0.0.1:80\""),
+            ("0.0.0.0:99999", "no address to listen on"),
+            ("http://0.0.0.0:80", "no address to listen on"),
+            ("unix:", "no usable path"),
+        ] {
+            let error = text.parse::<ListenAddress>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text:?}: {error}");
+            assert!(error.contains("; "), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_network_may_be_one_address() {
+        for (text, expected) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("::1", "::1/128"),
+            ("fd00::/8", "fd00::/8"),
+        ] {
+            assert_eq!(text.parse::<Network>().unwrap().0.to_string(), expected);
+        }
+        assert!("10.0.0.0/33".parse::<Network>().is_err());
+    }
+}
