@@ -60,6 +60,7 @@ impl Entries {
     }
 
     pub(super) fn resolved(&mut self, backend: &Backend, spec: &str, addrs: &[SocketAddr]) -> Resolved {
+        self.forget_drained();
         let Some(group) = self.group(spec) else { return Resolved::default() };
         if addrs.is_empty() || !matches!(group.spec.address, Address::Name { .. }) {
             return Resolved::default();
@@ -85,7 +86,6 @@ impl Entries {
             }
         }
         group.entries.sort_by(|a, b| a.server.address().cmp(b.server.address()));
-        self.forget_drained();
         resolved
     }
 

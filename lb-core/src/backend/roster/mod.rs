@@ -8,6 +8,8 @@
 mod entries;
 mod status;
 mod succession;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
