@@ -100,11 +100,12 @@ fn number(name: &str, value: impl itoa::Integer, out: &mut Vec<u8>) {
 /// In milliseconds with the microseconds behind the point.
 fn millis(name: &str, value: Option<Duration>, out: &mut Vec<u8>) {
     let Some(value) = value else { return };
-    let micros = value.as_micros();
-    number(name, micros / 1000, out);
+    // Not by `as_micros`: its 128 bits made a quarter of what a line costs.
+    let millis = value.as_secs().saturating_mul(1000).saturating_add(value.subsec_millis().into());
+    number(name, millis, out);
     out.push(b'.');
     // 1042 has the three digits behind its first.
-    out.extend_from_slice(&itoa::Buffer::new().format(1000 + micros % 1000).as_bytes()[1..]);
+    out.extend_from_slice(&itoa::Buffer::new().format(1000 + value.subsec_micros() % 1000).as_bytes()[1..]);
 }
 
 fn common(entry: &AccessEntry<'_>, stamp: &Stamp, out: &mut Vec<u8>) {

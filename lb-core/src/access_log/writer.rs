@@ -23,8 +23,8 @@ use super::stamp::Stamp;
 use super::{AccessEntry, AccessLog, Format};
 use crate::metrics::Counter;
 
-/// What a worker's buffer holds at most before lines are lost: some 4,000 lines, a fifth of a second for a worker
-/// at its limit.
+/// What a worker's buffer holds at most before lines are lost: some 4,000 lines. When it is half full the thread is
+/// woken early.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// What an emptied buffer keeps of its memory.
@@ -125,12 +125,8 @@ impl WriterLog {
 impl AccessLog for WriterLog {
     fn record(&self, entry: &AccessEntry<'_>) {
         let Some(thread) = self.thread() else { return self.shared.lost.increment() };
-        self.shared.append(entry);
-        // Relaxed: the buffer's lock orders it. If the thread found the buffer empty before this entry came, it
-        // had said that it sleeps before it looked.
-        if self.shared.is_asleep.load(Ordering::Relaxed)
-            && self.shared.is_asleep.swap(false, Ordering::Relaxed)
-        {
+        let is_filling = self.shared.append(entry);
+        if is_filling || self.shared.wake() {
             thread.unpark();
         }
     }
@@ -191,8 +187,9 @@ struct Progress {
 }
 
 impl Shared {
-    /// Renders `entry` into its worker's buffer, or counts it as lost.
-    fn append(&self, entry: &AccessEntry<'_>) {
+    /// Renders `entry` into its worker's buffer, or counts it as lost. Whether the thread should gather no longer,
+    /// because the buffer is half full now.
+    fn append(&self, entry: &AccessEntry<'_>) -> bool {
         let mut lines = locked(&self.buffers[entry.worker % self.buffers.len()]);
         let Lines { text, stamp } = &mut *lines;
         let before = text.len();
@@ -201,6 +198,14 @@ impl Shared {
             text.truncate(before);
             self.lost.increment();
         }
+        before < BUFFER_BYTES / 2 && text.len() >= BUFFER_BYTES / 2
+    }
+
+    /// Whether the thread sleeps and the caller, who appended something, is the one to wake it.
+    fn wake(&self) -> bool {
+        // Relaxed: the buffers' locks order it. If the thread found a buffer empty before something was appended,
+        // it had said that it sleeps before it looked.
+        self.is_asleep.load(Ordering::Relaxed) && self.is_asleep.swap(false, Ordering::Relaxed)
     }
 
     /// Whether there is nothing for the thread to do.
@@ -448,6 +453,17 @@ mod tests {
         let targets = targets(&kept);
         assert_eq!(targets.len() as u64 + lost, 3002);
         assert_eq!(targets.last().unwrap(), "/last");
+    }
+
+    #[test]
+    fn a_buffer_asks_once_to_be_emptied_early() {
+        let (log, _kept) = log(|bytes| Ok(bytes.len()));
+        let target = [b'x'; 1 << 10];
+        let request = Some(AccessRequest { target: &target, ..AccessRequest::default() });
+        let entry = AccessEntry { request, ..AccessEntry::default() };
+        let asked: Vec<usize> = (0..2000).filter(|_| log.shared.append(&entry)).collect();
+        let line = locked(&log.shared.buffers[0]).text.len() / (2000 - usize::try_from(log.lost()).unwrap());
+        assert_eq!(asked, [BUFFER_BYTES / 2 / line]);
     }
 
     #[test]
