@@ -1,0 +1,126 @@
+//! The findings as a picture: for each scenario each proxy's cost, HAProxy's being 1.
+
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::error::Error;
+use crate::peer::{Peer, Subject, Variant};
+use crate::result::Findings;
+use crate::scenario::Field;
+
+/// A bar of a group.
+struct Bar {
+    peer: Peer,
+    ratio: f64,
+}
+
+/// A scenario and its bars.
+struct Group {
+    name: &'static str,
+    bars: Vec<Bar>,
+}
+
+/// Above this a bar is cut and says so by its number: Envoy would dwarf what is to be compared.
+const HIGHEST: f64 = 2.5;
+
+/// Draws an SVG; nothing where no scenario has HAProxy as a reference.
+pub(crate) fn draw(all: &[Findings], path: &Path) -> Result<(), Error> {
+    let groups: Vec<Group> = all.iter().filter_map(group).collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let width = 160 + 110 * u32::try_from(groups.len()).unwrap_or(20);
+    let area = SVGBackend::new(path, (width, 420)).into_drawing_area();
+    draw_groups(&area, &groups).map_err(|error| Error::Chart(error.to_string()))
+}
+
+fn group(findings: &Findings) -> Option<Group> {
+    if findings.scenario.field == Field::Routes {
+        return None;
+    }
+    let rows = findings.rows();
+    // HAProxy at its best is 1: with its splice on where bodies are measured.
+    let reference = *findings.scenario.references(Subject::of(Peer::Haproxy)).first()?;
+    rows.iter().find(|row| row.subject == reference)?;
+    let bars = rows.iter().filter_map(|row| {
+        let peer = row.subject.peer;
+        if row.subject == reference {
+            return Some(Bar { peer, ratio: 1.0 });
+        }
+        let (_, ratio) = row.ratios.iter().find(|(beside, _)| *beside == reference)?;
+        let is_usual = row.subject.variant == Variant::Usual && peer != Peer::Haproxy;
+        is_usual.then_some(Bar { peer, ratio: ratio.median })
+    });
+    Some(Group { name: findings.scenario.name, bars: bars.collect() })
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn draw_groups(area: &DrawingArea<SVGBackend<'_>, Shift>, groups: &[Group]) -> Drawn {
+    area.fill(&WHITE)?;
+    let title = "cost of a request, a connection or a byte beside HAProxy (1.0); less is better";
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(28)
+        .y_label_area_size(44)
+        .build_cartesian_2d(0.0..groups.len() as f64, 0.0..HIGHEST)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .disable_x_axis()
+        .x_labels(0)
+        .y_desc("of HAProxy")
+        .y_label_formatter(&|y| format!("{y:.1}"))
+        .draw()?;
+    for peer in Peer::ALL {
+        let bars = groups.iter().enumerate().flat_map(|(index, group)| place(index, group, peer));
+        let series = chart.draw_series(bars.map(|(left, right, ratio)| {
+            Rectangle::new([(left, 0.0), (right, ratio.min(HIGHEST))], colour(peer).filled())
+        }))?;
+        series
+            .label(peer.name())
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], colour(peer).filled()));
+    }
+    for (index, group) in groups.iter().enumerate() {
+        let name =
+            EmptyElement::at((index as f64 + 0.4, 0.0)) + Text::new(group.name, (0, 8), ("sans-serif", 14));
+        chart.draw_series([name])?;
+        for peer in Peer::ALL {
+            chart.draw_series(place(index, group, peer).map(|(left, _, ratio)| {
+                EmptyElement::at((left, ratio.min(HIGHEST)))
+                    + Text::new(format!("{ratio:.2}"), (0, -11), ("sans-serif", 11))
+            }))?;
+        }
+    }
+    chart.draw_series(LineSeries::new([(0.0, 1.0), (groups.len() as f64, 1.0)], BLACK.stroke_width(1)))?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
+
+/// Left, right and height of a peer's bar in its group.
+fn place(index: usize, group: &Group, peer: Peer) -> impl Iterator<Item = (f64, f64, f64)> {
+    let width = 0.84 / group.bars.len().max(1) as f64;
+    group.bars.iter().enumerate().filter(move |(_, bar)| bar.peer == peer).map(move |(position, bar)| {
+        let left = index as f64 + 0.08 + width * position as f64;
+        (left, left + width * 0.92, bar.ratio)
+    })
+}
+
+/// Told apart without red and green.
+fn colour(peer: Peer) -> RGBColor {
+    match peer {
+        Peer::Lb => RGBColor(0, 90, 181),
+        Peer::Haproxy => RGBColor(120, 120, 120),
+        Peer::Nginx => RGBColor(230, 159, 0),
+        Peer::Envoy => RGBColor(204, 121, 167),
+        Peer::Pingora => RGBColor(86, 180, 233),
+    }
+}
