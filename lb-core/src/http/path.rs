@@ -127,7 +127,7 @@ pub(crate) fn push_spelled(out: &mut Vec<u8>, text: &[u8]) -> Result<(), PathErr
                     _ => push_escape(out, escaped),
                 }
             }
-            _ if BARE[usize::from(byte)] => out.push(byte),
+            _ if is_bare(byte) => out.push(byte),
             _ => push_escape(out, byte),
         }
     }
@@ -146,13 +146,18 @@ pub(crate) fn push_escape(out: &mut Vec<u8>, byte: u8) {
     out.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
+/// Whether `byte` stands for itself in a path. The percent sign does not: it begins an escape.
+pub(crate) fn is_bare(byte: u8) -> bool {
+    BARE[usize::from(byte)]
+}
+
 /// Whether a look at each byte and its neighbour is enough to know that the path is normal. A few normal paths
 /// are not plain (`/.well-known`, `/a%20b`); they take the longer way to the same bytes.
 fn is_plain(path: &[u8]) -> bool {
     let Some(rest) = path.strip_prefix(b"/") else { return false };
     let mut previous = b'/';
     for &byte in rest {
-        if !BARE[usize::from(byte)] || previous == b'/' && (byte == b'/' || byte == b'.') {
+        if !is_bare(byte) || previous == b'/' && (byte == b'/' || byte == b'.') {
             return false;
         }
         previous = byte;
@@ -322,7 +327,7 @@ mod tests {
         fn the_form_has_no_dot_segment_no_double_slash_and_only_uri_characters(path in paths()) {
             if let Ok(form) = normal(&path) && form != b"*" {
                 prop_assert_eq!(form[0], b'/');
-                prop_assert!(form.iter().all(|&byte| BARE[usize::from(byte)] || byte == b'%'));
+                prop_assert!(form.iter().all(|&byte| is_bare(byte) || byte == b'%'));
                 let mut segments: Vec<_> = form[1..].split(|&byte| byte == b'/').collect();
                 segments.pop_if(|last| last.is_empty());
                 for segment in segments {

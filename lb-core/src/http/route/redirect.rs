@@ -1,0 +1,365 @@
+//! Redirects, their target made from a template and the request.
+//!
+//! A client must not choose where others are sent. So the template itself, not what is filled in, decides where
+//! the authority of the target ends, which is checked when it is parsed; and what is filled in is encoded to what
+//! its place allows, whatever the caller checked before.
+
+use http::StatusCode;
+
+use super::rewrite::Rewrite;
+use crate::http::edits::is_host_byte;
+use crate::http::path::{is_bare, push_escape};
+
+/// A redirect to a place that may depend on the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    status: StatusCode,
+    target: Vec<Piece>,
+    /// What is done to the path before it is filled in.
+    rewrite: Option<Rewrite>,
+}
+
+/// Why a redirect is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedirectError {
+    /// The status does not redirect.
+    #[error("{0} is no status to redirect with; use 301, 302, 303, 307 or 308")]
+    Status(u16),
+    /// A name in braces that means nothing.
+    #[error("unknown placeholder `{{{0}}}`; there are {{scheme}}, {{host}}, {{path}} and {{query}}")]
+    Placeholder(String),
+    /// A brace without its other.
+    #[error("a brace in `{0}` is not closed or not opened; write placeholders as `{{path}}`")]
+    Brace(String),
+    /// A character that a URI can't hold.
+    #[error("`{0}` holds a space, a backslash or a character beyond ASCII; percent-encode it")]
+    Character(String),
+    /// The request could choose the host, or there is none.
+    #[error(
+        "`{0}` names no place to go; begin it with `https://HOST/`, `{{scheme}}://{{host}}` or `{{path}}`"
+    )]
+    Place(String),
+    /// The request's host is not one. Rendering only.
+    #[error("the request's host is no host")]
+    Host,
+}
+
+/// What a request offers a redirect's template.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// As the target is to show it: a port that is in it goes along.
+    pub host: &'a [u8],
+    /// As [`normalise`](crate::http::path::normalise) gives it.
+    pub path: &'a [u8],
+    /// Without `?`; None: the request has none.
+    pub query: Option<&'a [u8]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Scheme,
+    Host,
+    Path,
+    Query,
+}
+
+impl Redirect {
+    /// A redirect with `status` to `target`, in which `{scheme}`, `{host}`, `{path}` and `{query}` stand for what
+    /// the request has; `{query}` comes with its `?`, or is empty, and no slash is written twice where `{path}`
+    /// meets the template's text.
+    ///
+    /// # Errors
+    /// When the status is not 301, 302, 303, 307 or 308, or the template is not valid: see [`RedirectError`].
+    pub fn new(status: u16, target: &str) -> Result<Self, RedirectError> {
+        let known = StatusCode::from_u16(status).ok().filter(|_| matches!(status, 301..=303 | 307 | 308));
+        let redirect = Self {
+            status: known.ok_or(RedirectError::Status(status))?,
+            target: pieces(target)?,
+            rewrite: None,
+        };
+        if redirect.has_fixed_authority() {
+            Ok(redirect)
+        } else {
+            Err(RedirectError::Place(target.to_owned()))
+        }
+    }
+
+    /// Fills `{path}` with the rewritten path where the rewrite applies.
+    pub(super) fn rewriting(self, rewrite: Option<Rewrite>) -> Self {
+        Self { rewrite, ..self }
+    }
+
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Appends the value of the Location field to `out`. It never holds more than visible ASCII.
+    ///
+    /// # Errors
+    /// [`RedirectError::Host`] when the template asks for the host and the request's could be read as anything
+    /// else; nothing is appended then. The request deserves a 400.
+    pub fn render(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), RedirectError> {
+        let asks_host = self.target.contains(&Piece::Host);
+        if asks_host && (place.host.is_empty() || !place.host.iter().all(|&byte| is_host_byte(byte))) {
+            return Err(RedirectError::Host);
+        }
+        let start = out.len();
+        let mut previous = None;
+        for piece in &self.target {
+            match piece {
+                Piece::Text(text) => {
+                    // `{path}/x` must not begin with two slashes where the path is `/`.
+                    let doubled = previous == Some(&Piece::Path) && out.ends_with(b"/");
+                    let text = if doubled { text.strip_prefix('/').unwrap_or(text) } else { text };
+                    out.extend_from_slice(text.as_bytes());
+                }
+                Piece::Scheme => out.extend_from_slice(place.scheme.as_bytes()),
+                Piece::Host => out.extend_from_slice(place.host),
+                Piece::Path => {
+                    let rewritten = self.rewrite.as_ref().and_then(|rewrite| rewrite.parts(place.path));
+                    push_path(out, start, rewritten.unwrap_or([place.path, b""]));
+                }
+                Piece::Query => {
+                    if let Some(query) = place.query {
+                        out.push(b'?');
+                        push_encoded(out, query, |byte| is_bare(byte) || byte == b'?');
+                    }
+                }
+            }
+            previous = Some(piece);
+        }
+        Ok(())
+    }
+
+    /// Whether the target is a path from the root, or begins with a scheme and an authority that ends before
+    /// path and query come in. Tried on a request whose path and query can be told from the template's text.
+    fn has_fixed_authority(&self) -> bool {
+        let place = Place { scheme: "http", host: b"host", path: b"/%00", query: Some(b"%00") };
+        let mut sample = Vec::new();
+        let plain = Self { rewrite: None, ..self.clone() };
+        if plain.render(&place, &mut sample).is_err() {
+            return false;
+        }
+        let sample = String::from_utf8_lossy(&sample);
+        if let Some(rest) = sample.strip_prefix('/') {
+            return !rest.starts_with('/');
+        }
+        let Some((scheme, rest)) = sample.split_once("://") else { return false };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
+            && !authority.is_empty()
+            && !authority.contains('%')
+    }
+}
+
+/// One slash, then the path without those it begins with.
+fn push_path(out: &mut Vec<u8>, start: usize, parts: [&[u8]; 2]) {
+    if !out[start..].ends_with(b"/") {
+        out.push(b'/');
+    }
+    let begin = out.len();
+    for part in parts {
+        let leading =
+            if out.len() == begin { part.iter().take_while(|&&byte| byte == b'/').count() } else { 0 };
+        push_encoded(out, &part[leading..], is_bare);
+    }
+}
+
+/// Keeps escapes as they are, encodes what is not `allowed`: line breaks, backslashes and `#` among it.
+fn push_encoded(out: &mut Vec<u8>, text: &[u8], allowed: impl Fn(u8) -> bool) {
+    for &byte in text {
+        match byte {
+            _ if byte == b'%' || allowed(byte) => out.push(byte),
+            _ => push_escape(out, byte),
+        }
+    }
+}
+
+fn pieces(template: &str) -> Result<Vec<Piece>, RedirectError> {
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    while let Some(at) = rest.find(['{', '}']) {
+        push_text(&mut pieces, &rest[..at])?;
+        let brace = || RedirectError::Brace(template.to_owned());
+        let (name, after) =
+            rest[at..].strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or_else(brace)?;
+        pieces.push(match name {
+            "scheme" => Piece::Scheme,
+            "host" => Piece::Host,
+            "path" => Piece::Path,
+            "query" => Piece::Query,
+            _ => return Err(RedirectError::Placeholder(name.to_owned())),
+        });
+        rest = after;
+    }
+    push_text(&mut pieces, rest)?;
+    Ok(pieces)
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) -> Result<(), RedirectError> {
+    // Browsers read a backslash as a slash, so it may not stand where it seems to be none.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        return Err(RedirectError::Character(text.to_owned()));
+    }
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn location(target: &str, place: &Place<'_>) -> String {
+        let mut out = b"location: ".to_vec();
+        Redirect::new(301, target).expect("a valid template").render(place, &mut out).expect("a host");
+        String::from_utf8_lossy(&out[10..]).into_owned()
+    }
+
+    fn place<'a>(path: &'a str, query: Option<&'a str>) -> Place<'a> {
+        Place {
+            scheme: "http",
+            host: b"shop.example",
+            path: path.as_bytes(),
+            query: query.map(str::as_bytes),
+        }
+    }
+
+    #[test]
+    fn placeholders_stand_for_what_the_request_has() {
+        let cases = [
+            ("https://{host}{path}{query}", "/a/b", Some("c=d"), "https://shop.example/a/b?c=d"),
+            ("https://{host}{path}{query}", "/", None, "https://shop.example/"),
+            ("https://{host}{path}{query}", "/", Some(""), "https://shop.example/?"),
+            ("{scheme}://{host}:8443{path}", "/a", Some("x"), "http://shop.example:8443/a"),
+            ("https://www.{host}/{path}", "/a", None, "https://www.shop.example/a"),
+            ("https://new.example/old{path}", "/a", None, "https://new.example/old/a"),
+            ("https://new.example", "/a", None, "https://new.example"),
+            ("https://new.example?from={path}", "/a", None, "https://new.example?from=/a"),
+            ("/new{path}{query}", "/a", Some("b"), "/new/a?b"),
+            ("{path}", "/a", None, "/a"),
+            ("/{path}", "/a", None, "/a"),
+            ("/", "/a", None, "/"),
+            ("{path}/index", "/a", None, "/a/index"),
+            ("{path}/index", "/", None, "/index"),
+            ("{path}/{path}", "/", None, "/"),
+            ("https://{host}{path}", "*", None, "https://shop.example/*"),
+        ];
+        for (target, path, query, want) in cases {
+            assert_eq!(location(target, &place(path, query)), want, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_rewritten_path_is_filled_in() {
+        let rewrite = Rewrite::strip_prefix("/old").expect("a path");
+        let redirect =
+            Redirect::new(308, "https://new.example/shop{path}").expect("valid").rewriting(Some(rewrite));
+        for (path, want) in [("/old/x", "/shop/x"), ("/old", "/shop/"), ("/other", "/shop/other")] {
+            let mut out = Vec::new();
+            redirect.render(&place(path, None), &mut out).expect("a host");
+            assert_eq!(String::from_utf8_lossy(&out), format!("https://new.example{want}"));
+        }
+    }
+
+    #[test]
+    fn what_a_client_sends_does_not_break_out() {
+        let hostile = place("//evil.example/\\\r\nset-cookie: a", Some("\r\n<b>#\u{e9}[]"));
+        assert_eq!(location("{path}", &hostile), "/evil.example/%5C%0D%0Aset-cookie:%20a");
+        assert_eq!(location("/{query}", &hostile), "/?%0D%0A%3Cb%3E%23%C3%A9%5B%5D");
+        for host in [
+            &b""[..],
+            b"a\r\nb",
+            b"evil.example/",
+            b"user@evil.example",
+            b"a?",
+            b"a#",
+            b"a\\",
+            b"a b",
+            b"a%2f",
+        ] {
+            let redirect = Redirect::new(302, "https://{host}{path}").expect("valid");
+            let mut out = b"kept".to_vec();
+            let place = Place { host, ..hostile };
+            assert_eq!(
+                redirect.render(&place, &mut out),
+                Err(RedirectError::Host),
+                "{}",
+                host.escape_ascii()
+            );
+            assert_eq!(out, b"kept");
+        }
+    }
+
+    #[test]
+    fn a_template_that_lets_the_client_choose_the_authority_is_refused() {
+        let targets = [
+            "",
+            "{query}",
+            "{host}{path}",
+            "shop.example{path}",
+            "https:{path}",
+            "https:/{path}",
+            "https://{path}",
+            "//{host}{path}",
+            "//shop.example/",
+            "{scheme}:{path}",
+            "ftp://{host}{path}",
+            "javascript://x/",
+            "https://",
+        ];
+        for target in targets {
+            assert_eq!(Redirect::new(301, target), Err(RedirectError::Place(target.to_owned())));
+        }
+        // A query ends an authority as a slash does.
+        assert!(Redirect::new(301, "https://shop.example{query}").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused() {
+        let cases = [
+            ("/{uri}", RedirectError::Placeholder("uri".into())),
+            ("/{}", RedirectError::Placeholder(String::new())),
+            ("/{Path}", RedirectError::Placeholder("Path".into())),
+            ("/{path", RedirectError::Brace("/{path".into())),
+            ("/path}", RedirectError::Brace("/path}".into())),
+            ("/a b", RedirectError::Character("/a b".into())),
+            ("/\r\nx", RedirectError::Character("/\r\nx".into())),
+            ("/\\evil{path}", RedirectError::Character("/\\evil".into())),
+            ("/é", RedirectError::Character("/é".into())),
+        ];
+        for (target, want) in cases {
+            assert_eq!(Redirect::new(301, target), Err(want), "{target:?}");
+        }
+        for status in [0, 200, 300, 304, 305, 306, 309, 404, 1000] {
+            assert_eq!(Redirect::new(status, "/"), Err(RedirectError::Status(status)));
+        }
+        assert_eq!(
+            RedirectError::Placeholder("uri".into()).to_string(),
+            "unknown placeholder `{uri}`; there are {scheme}, {host}, {path} and {query}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_location_is_visible_ascii_under_the_authority_of_the_template(
+            path in any::<Vec<u8>>(), query in any::<Option<Vec<u8>>>(),
+        ) {
+            let place = Place { scheme: "https", host: b"h", path: &path, query: query.as_deref() };
+            for (target, before) in [("https://{host}{path}{query}", "https://h/"), ("{path}{query}", "/")] {
+                let out = location(target, &place);
+                prop_assert!(out.bytes().all(|byte| byte.is_ascii_graphic()));
+                let rest = out.strip_prefix(before);
+                prop_assert!(rest.is_some_and(|rest| !rest.starts_with(['/', '\\'])), "{}", out);
+            }
+        }
+    }
+}

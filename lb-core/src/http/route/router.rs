@@ -1,0 +1,149 @@
+//! Finding the route of a request.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use http::HeaderMap;
+
+use super::conditions::Conditions;
+use super::error::RouteError;
+use super::hosts::{self, Candidates, HOST_BYTES};
+use super::matching::{Match, PathMatch};
+use super::prefixes::{Beginnings, SegmentTree};
+
+/// Values filed under the requests they are for.
+///
+/// The most specific route wins: an exact path, then the longest prefix, then the longest beginning, then regular
+/// expressions in the order given, then routes for every path. Among routes for the same path the one with more
+/// conditions wins (alternative hosts or methods count as one, and a wildcard host as much as an exact one), then
+/// the one given first. A route whose other conditions fail leaves the request to the next.
+///
+/// The cost of a look-up does not grow with the number of paths and hosts. Routes that differ neither in path nor
+/// host but only in other conditions are tried one after the other, and so are regular expressions.
+pub struct Router<T> {
+    /// By rank: of two routes for the same path the one that is to win comes first.
+    routes: Vec<(Conditions, T)>,
+    exact: HashMap<Box<[u8]>, Candidates>,
+    prefixes: SegmentTree,
+    beginnings: Beginnings,
+    regexes: Candidates,
+    any: Candidates,
+}
+
+/// What of a request its route depends on.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// As [`normalise`](crate::http::path::normalise) gives it.
+    pub path: &'a [u8],
+    /// As received; letter case, port and a trailing dot don't matter. Empty: none.
+    pub host: &'a [u8],
+    /// As received: methods are case-sensitive.
+    pub method: &'a [u8],
+    /// As received, without `?`.
+    pub query: Option<&'a [u8]>,
+    /// The header fields.
+    pub fields: &'a dyn Fields,
+}
+
+/// Header fields that conditions are held against.
+pub trait Fields {
+    /// Whether the value of any field called `name` (in lower case) passes `test`. Names are compared without
+    /// regard to case.
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool;
+}
+
+impl<T> Router<T> {
+    /// Files all `routes`.
+    ///
+    /// # Errors
+    /// All problems of all routes at once.
+    pub fn build(routes: impl IntoIterator<Item = (Match, T)>) -> Result<Self, RouteError> {
+        let mut routes: Vec<(Match, T)> = routes.into_iter().collect();
+        let problems = routes.iter_mut().enumerate();
+        let problems =
+            problems.flat_map(|(at, (made, _))| made.problems.drain(..).map(move |problem| (at, problem)));
+        if let Some(error) = RouteError::of(problems.collect()) {
+            return Err(error);
+        }
+        // The sort is stable: what weighs the same stays in the order given, and so do regular expressions,
+        // among which only the order counts.
+        routes.sort_by_key(|(made, _)| match made.path {
+            PathMatch::Regex => Reverse(0),
+            _ => Reverse(made.weight()),
+        });
+        Ok(Self::file(routes))
+    }
+
+    /// The value of the route that takes the request, if any does.
+    ///
+    /// Allocates nothing, but for decoding a query value of more than a kilobyte that has escapes and meets a
+    /// regular expression.
+    pub fn find(&self, subject: &Subject<'_>) -> Option<&T> {
+        let mut room = [0; HOST_BYTES];
+        let host = hosts::canonical(subject.host, &mut room);
+        let holds = |rank: usize| self.routes[rank].0.hold(subject);
+        let first = |candidates: &Candidates| candidates.first(host, holds);
+        let rank = (self.exact.get(subject.path).and_then(first))
+            .or_else(|| self.prefixes.find(subject.path, first))
+            .or_else(|| self.beginnings.find(subject.path, first))
+            .or_else(|| first(&self.regexes))
+            .or_else(|| first(&self.any))?;
+        Some(&self.routes[rank].1)
+    }
+
+    /// All values, in no particular order.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.routes.iter().map(|(_, value)| value)
+    }
+
+    fn file(routes: Vec<(Match, T)>) -> Self {
+        let mut exact: HashMap<_, Candidates> = HashMap::new();
+        let mut prefixes = SegmentTree::new();
+        let mut beginnings: BTreeMap<_, Candidates> = BTreeMap::new();
+        let (mut regexes, mut any) = (Candidates::default(), Candidates::default());
+        let mut filed = Vec::with_capacity(routes.len());
+        for (rank, (made, value)) in routes.into_iter().enumerate() {
+            let candidates = match made.path {
+                PathMatch::Exact(path) => exact.entry(path).or_default(),
+                PathMatch::Prefix(prefix) => prefixes.entry(&prefix),
+                PathMatch::Begins(text) => beginnings.entry(text).or_default(),
+                PathMatch::Regex => &mut regexes,
+                PathMatch::Any => &mut any,
+            };
+            candidates.push(rank, &made.hosts);
+            filed.push((made.conditions, value));
+        }
+        Self { routes: filed, exact, prefixes, beginnings: Beginnings::new(beginnings), regexes, any }
+    }
+}
+
+impl<T> fmt::Debug for Router<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("routes", &self.routes.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject")
+            .field("path", &self.path.escape_ascii().to_string())
+            .field("host", &self.host.escape_ascii().to_string())
+            .field("method", &self.method.escape_ascii().to_string())
+            .field("query", &self.query.map(|query| query.escape_ascii().to_string()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fields for HeaderMap {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.get_all(name).iter().any(|value| test(value.as_bytes()))
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Fields for &[(N, V)] {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let called = self.iter().filter(|(field, _)| field.as_ref().eq_ignore_ascii_case(name.as_bytes()));
+        { called }.any(|(_, value)| test(value.as_ref()))
+    }
+}
