@@ -18,6 +18,7 @@ mod substitute;
 mod toml_errors;
 mod units;
 mod unsupported;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use toml::de::DeTable;
 
 pub use self::diagnostics::{Diagnostic, Diagnostics};
 pub use self::schema::LogLevel;
+pub use self::watch::Watch;
 
 use self::diagnostics::Problems;
 use self::reader::{Keys, Pass};

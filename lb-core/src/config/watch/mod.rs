@@ -1,0 +1,150 @@
+//! When to load the configuration again.
+//!
+//! What counts is content: a change is reported when the bytes of the watched files are others than those seen
+//! last, whatever touched them. Two things say when to look: events of the file system (`eyes`), which come at once,
+//! and the files' modification times every two seconds, for network file systems and bind mounts, where events
+//! don't come. Looking waits for a moment of quiet, so that a file being written is mostly seen whole; where it is
+//! not, the load fails, the old configuration goes on, and the rest of the write is the next change.
+//!
+//! Files are read on tokio's blocking threads: a hanging network file system must not stop health checks.
+
+mod eyes;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use self::eyes::Eyes;
+use super::source::{content_hash, files_of, read_bytes};
+
+/// Watches what a configuration was read from.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), lb_core::config::Diagnostics> {
+/// use lb_core::config::{self, Watch};
+/// let env = |name: &str| std::env::var(name).ok();
+/// let loaded = config::load("lb.toml", env)?;
+/// let mut watch = Watch::new("lb.toml", loaded.hash());
+/// loop {
+///     watch.changed().await;
+///     match config::load("lb.toml", env) {
+///         Ok(loaded) => println!("now {}", loaded.hash()),
+///         Err(diagnostics) => println!("refused:\n{diagnostics}"),
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    source: PathBuf,
+    /// Files that the configuration names.
+    named: Vec<PathBuf>,
+    /// The hash of the content that the caller knows.
+    seen: String,
+    eyes: Eyes,
+}
+
+/// How often modification times are looked at.
+const POLL: Duration = Duration::from_secs(2);
+/// Events follow each other closely while a file is written: so long without one means it is done,
+const QUIET: Duration = Duration::from_millis(50);
+/// or so long with them that it is time to look.
+const NOISE: Duration = Duration::from_secs(1);
+
+impl Watch {
+    /// Watches `path`, a file or a directory as given to [`load`](super::load); `hash` is the
+    /// [`hash`](super::Loaded::hash) of what is loaded, so that nothing is missed in between.
+    ///
+    /// Looks at nothing before [`changed`](Self::changed) is awaited.
+    pub fn new(path: impl Into<PathBuf>, hash: impl Into<String>) -> Self {
+        Self { source: path.into(), named: Vec::new(), seen: hash.into(), eyes: Eyes::default() }
+    }
+
+    /// Watches these files too, instead of those given before; `hash` covers them as well.
+    pub fn follow(&mut self, named: Vec<PathBuf>, hash: impl Into<String>) {
+        self.named = named;
+        self.seen = hash.into();
+    }
+
+    /// Waits until the content is another than the one known. A file that is gone is another content.
+    ///
+    /// Cancel safe: what was not reported is reported by the next call.
+    pub async fn changed(&mut self) {
+        loop {
+            // Eyes first: what changes after the look is an event.
+            let (source, named) = (self.source.clone(), self.named.clone());
+            let places = blocking(move || eyes::Places::of(&source, &named)).await;
+            self.eyes.open(places);
+            let (source, named) = (self.source.clone(), self.named.clone());
+            let (hash, stamps) = blocking(move || (hash_now(&source, &named), stamps(&source, &named))).await;
+            if hash != self.seen {
+                self.seen = hash;
+                return;
+            }
+            tokio::select! {
+                () = self.eyes.event() => {}
+                () = stamps_changed(&self.source, &self.named, stamps) => {}
+            }
+            self.settle().await;
+        }
+    }
+
+    async fn settle(&self) {
+        let started = Instant::now();
+        while started.elapsed() < NOISE && timeout(QUIET, self.eyes.event()).await.is_ok() {}
+    }
+}
+
+/// What `stat` says of a file: its own name, and when, how long and which it is. `None`: it is not there.
+type Stamp = (PathBuf, Option<(SystemTime, u64, u64)>);
+
+async fn stamps_changed(source: &Path, named: &[PathBuf], before: Vec<Stamp>) {
+    loop {
+        sleep(POLL).await;
+        let (source, named) = (source.to_owned(), named.to_owned());
+        if blocking(move || stamps(&source, &named)).await != before {
+            return;
+        }
+    }
+}
+
+fn stamps(source: &Path, named: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |path: PathBuf| {
+        let metadata = fs::metadata(&path).ok();
+        let stamp =
+            metadata.and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), metadata.ino())));
+        (path, stamp)
+    };
+    all_files(source, named).into_iter().map(stamp).collect()
+}
+
+/// The hash of the content now; as the loader's where every file can be read.
+fn hash_now(source: &Path, named: &[PathBuf]) -> String {
+    let contents: Option<Vec<Vec<u8>>> =
+        all_files(source, named).iter().map(|path| read_bytes(path).ok()).collect();
+    contents
+        .map_or_else(|| "unreadable".to_owned(), |contents| content_hash(contents.iter().map(Vec::as_slice)))
+}
+
+fn all_files(source: &Path, named: &[PathBuf]) -> Vec<PathBuf> {
+    let mut files = files_of(source).unwrap_or_else(|_| vec![source.to_owned()]);
+    files.extend_from_slice(named);
+    files
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody waits for an answer any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

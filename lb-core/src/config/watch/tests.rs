@@ -1,0 +1,178 @@
+//! Real files and real events; nothing sleeps, and the only clock is a limit far beyond what is needed.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::*;
+
+const FAR: Duration = Duration::from_secs(20);
+
+/// The ways in which a configuration changes under its name. Each is given the name and the new content.
+const WAYS: [(&str, fn(&Path, &str)); 4] = [
+    ("written in place", |path, text| fs::write(path, text).unwrap()),
+    ("renamed over, as editors do", |path, text| {
+        let new = path.with_extension("tmp");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    }),
+    ("moved away and written anew, as vim does", |path, text| {
+        fs::rename(path, path.with_extension("old")).unwrap();
+        fs::write(path, text).unwrap();
+    }),
+    ("truncated, then written", |path, text| {
+        fs::write(path, "").unwrap();
+        fs::write(path, text).unwrap();
+    }),
+];
+
+fn hash(text: &str) -> String {
+    content_hash([text.as_bytes()])
+}
+
+/// Waits for changes until the content is `text`; what was seen half is reported too.
+async fn until(watch: &mut Watch, text: &str, what: &str) {
+    while watch.seen != hash(text) {
+        timeout(FAR, watch.changed()).await.unwrap_or_else(|_| panic!("{what}: never seen"));
+    }
+}
+
+#[tokio::test]
+async fn every_way_of_changing_a_file_is_seen_again_and_again() {
+    for (what, change) in WAYS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lb.toml");
+        fs::write(&path, "0").unwrap();
+        let mut watch = Watch::new(&path, hash("0"));
+        for text in ["1", "2", "3"] {
+            change(&path, text);
+            until(&mut watch, text, what).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn swapped_links_are_seen() {
+    // As Kubernetes mounts a ConfigMap: lb.toml -> ..data/lb.toml, ..data -> ..1, and ..data is renamed over.
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let version = |name: &str, text: &str| {
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("lb.toml"), text).unwrap();
+        symlink(name, at("..tmp")).unwrap();
+        fs::rename(at("..tmp"), at("..data")).unwrap();
+    };
+    version("..1", "1");
+    symlink("..data/lb.toml", at("lb.toml")).unwrap();
+    for source in [at("lb.toml"), dir.path().to_owned()] {
+        let mut watch = Watch::new(source, hash("1"));
+        version("..2", "2");
+        until(&mut watch, "2", "swapped").await;
+        fs::write(at("..2/lb.toml"), "3").unwrap();
+        until(&mut watch, "3", "written in the new place").await;
+        version("..3", "1");
+        until(&mut watch, "1", "swapped again").await;
+        ["..1", "..2", "..3"].into_iter().filter(|name| *name != "..3").for_each(|name| {
+            let _ = fs::remove_dir_all(at(name));
+        });
+        fs::rename(at("..3"), at("..1")).unwrap();
+        symlink("..1", at("..tmp")).unwrap();
+        fs::rename(at("..tmp"), at("..data")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn files_of_a_directory_come_and_go() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.toml"), "a").unwrap();
+    let mut watch = Watch::new(dir.path(), content_hash([&b"a"[..]]));
+    for (name, text, expected) in [("b.toml", Some("b"), &[&b"a"[..], b"b"][..]), ("a.toml", None, &[b"b"])] {
+        let path = dir.path().join(name);
+        match text {
+            Some(text) => fs::write(path, text).unwrap(),
+            None => fs::remove_file(path).unwrap(),
+        }
+        while watch.seen != content_hash(expected.iter().copied()) {
+            timeout(FAR, watch.changed()).await.expect(name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn named_files_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, cert) = (dir.path().join("lb.toml"), dir.path().join("site.pem"));
+    fs::write(&path, "x").unwrap();
+    fs::write(&cert, "1").unwrap();
+    let mut watch = Watch::new(&path, hash("x"));
+    watch.follow(vec![cert.clone()], content_hash([&b"x"[..], b"1"]));
+    fs::write(&cert, "2").unwrap();
+    while watch.seen != content_hash([&b"x"[..], b"2"]) {
+        timeout(FAR, watch.changed()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_changed_before_the_watch_is_reported_at_once_and_equal_content_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.toml");
+    fs::write(&path, "1").unwrap();
+    let mut watch = Watch::new(&path, hash("0"));
+    timeout(FAR, watch.changed()).await.unwrap();
+    assert_eq!(watch.seen, hash("1"));
+    // Written again with what it held, then a neighbour, then another content: the first report is of that.
+    fs::write(&path, "1").unwrap();
+    fs::write(dir.path().join("access.log"), "line").unwrap();
+    let change = async {
+        tokio::task::yield_now().await;
+        fs::write(&path, "2").unwrap();
+    };
+    let (result, ()) = tokio::join!(timeout(FAR, watch.changed()), change);
+    result.unwrap();
+    assert_eq!(watch.seen, hash("2"));
+}
+
+/// The two ways of noticing, each on its own.
+#[tokio::test]
+async fn events_alone_notice_each_way() {
+    for (what, change) in WAYS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lb.toml");
+        fs::write(&path, "0").unwrap();
+        let mut eyes = Eyes::default();
+        eyes.open(eyes::Places::of(&path, &[]));
+        change(&path, "1");
+        timeout(FAR, eyes.event()).await.expect(what);
+    }
+}
+
+#[tokio::test]
+async fn a_write_through_another_name_is_an_event() {
+    // What a bind mount does: the directory in which the file changes is another one.
+    let dir = tempfile::tempdir().unwrap();
+    let (host, container) = (dir.path().join("host"), dir.path().join("container"));
+    fs::create_dir(&host).unwrap();
+    fs::create_dir(&container).unwrap();
+    fs::write(host.join("lb.toml"), "0").unwrap();
+    fs::hard_link(host.join("lb.toml"), container.join("lb.toml")).unwrap();
+    let mut eyes = Eyes::default();
+    eyes.open(eyes::Places::of(&container.join("lb.toml"), &[]));
+    fs::write(host.join("lb.toml"), "1").unwrap();
+    timeout(FAR, eyes.event()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_poll_alone_notices_each_way() {
+    for (what, change) in WAYS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lb.toml");
+        fs::write(&path, "0").unwrap();
+        let before = stamps(&path, &[]);
+        // Longer than the old one: a file system's clock may stand still between two writes.
+        change(&path, "longer");
+        timeout(FAR, stamps_changed(&path, &[], before)).await.expect(what);
+    }
+}
