@@ -1,1 +1,13 @@
-//! health
+//! Health: asks servers how they are and tells their [`Roster`](crate::backend::Roster).
+//!
+//! [`run`] probes every server of one backend, each on a connection of its own so that a probe sees what a new
+//! client would, and lets ejected servers back when their time is over. Counting towards rise and fall is the
+//! roster's: results of the old and the new checker around a reload add up there.
+//!
+//! Left out on purpose: deciding who gets traffic, which follows from the roster's facts.
+
+mod checker;
+mod probe;
+
+pub use checker::run;
+pub use probe::{ProbeError, probe};
