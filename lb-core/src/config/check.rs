@@ -41,7 +41,7 @@ pub(crate) fn check(config: &Config, is_whole: bool, problems: &Problems) {
 fn backends_of(frontend: &Frontend) -> impl Iterator<Item = &At<String>> {
     let of_routes = routes_of(frontend).flat_map(|route| match &route.action {
         Some(Action::Backend(name)) => vec![name],
-        Some(Action::Split(shares)) => shares.iter().map(|share| &share.value.backend).collect(),
+        Some(Action::Split(shares)) => shares.0.iter().map(|share| &share.value.backend).collect(),
         _ => Vec::new(),
     });
     frontend.backend.iter().chain(of_routes)
@@ -120,7 +120,7 @@ fn without_http(name: &str, frontend: &Frontend, problems: &Problems) {
 fn splits(frontend: &Frontend, problems: &Problems) {
     for route in routes_of(frontend) {
         let Some(Action::Split(shares)) = &route.action else { continue };
-        if shares.iter().all(|share| share.weight == 0) {
+        if shares.0.iter().all(|share| share.weight == 0) {
             problems.wrong(
                 shares.place,
                 "the weights of this split are all 0",
@@ -177,27 +177,9 @@ fn listen_addresses(config: &Config, problems: &Problems) {
 
 fn backends(config: &Config, used: &BTreeSet<&str>, is_whole: bool, problems: &Problems) {
     for (name, backend) in &config.backend {
-        let mut names = BTreeSet::new();
-        for server in &backend.servers {
-            let server_name = server.name.value.as_str();
-            if server_name.is_empty() {
-                problems.wrong(
-                    server.name.place,
-                    "the server's name is empty",
-                    "give it one, or leave `name` out",
-                );
-            } else if !names.insert(server_name) {
-                let what = format_args!("backend {name} has two servers named {}", quoted(server_name));
-                problems.wrong(server.name.place, what, "give each its own `name`");
-            }
-        }
         if !backend.servers.is_empty() && backend.servers.iter().all(|server| server.weight == 0) {
             let what = format_args!("every server of backend {name} has weight 0: it serves nothing");
             problems.odd(backend.place, what, "give one of them a weight");
-        }
-        if backend.passive.failures > 0 && backend.passive.eject.0.is_zero() {
-            let remedy = "write at least \"1ms\", or `failures = 0` to never leave a server out";
-            problems.wrong(backend.passive.eject.place, "the duration is zero", remedy);
         }
         if let Some(health) = &backend.health
             && health.path.is_none()

@@ -10,6 +10,7 @@
 
 mod changes;
 mod check;
+mod compile;
 mod diagnostics;
 mod reader;
 mod schema;
@@ -106,6 +107,7 @@ fn load_sources(
     }
     let config = draft.finish();
     check::check(&config, is_whole, problems);
+    compile::compile(&config, sources, problems);
     if !problems.is_empty() {
         return Err(Diagnostics::new(problems.diagnostics(sources)));
     }

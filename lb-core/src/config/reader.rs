@@ -390,7 +390,6 @@ impl Positive {
         Self(Period(duration))
     }
 
-    #[expect(dead_code, reason = "the compilation to builders reads it, and comes with the proxy")]
     pub(crate) fn duration(self) -> Duration {
         self.0.0
     }

@@ -68,7 +68,7 @@ fn each_problem_of_a_key_has_its_line_and_its_remedy() {
         ("health = { rise = 0 }", "`rise` is 0; write at least 1"),
         ("health = { path = \"/h\", expect = \"2yy\" }", "\"2yy\" is no status from 100 to 599; write"),
         ("health = { initial = \"maybe\" }", "unknown initial state \"maybe\"; use one of down, unknown, up"),
-        ("passive = { eject = \"0s\" }", "the duration is zero; write at least \"1ms\", or `failures = 0`"),
+        ("passive = { eject = \"0s\" }", "passive: eject is zero; give at least 1ms, or failures = 0"),
         ("pool = { idle_per_server = -5 }", "-5 is negative; write 0 or more"),
         (
             "balance = \"${NOPE}\"",
@@ -135,11 +135,64 @@ fn each_problem_of_a_route_has_its_line_and_its_remedy() {
         ),
         ("replace_prefix = { from = \"/a\" }", "9:1: `replace_prefix` has no `to`; add `to = \"text\"`"),
         ("request_headers = { set = { \"x-a\" = 1 } }", "9:37: `x-a` is a whole number, not a string; "),
+        ("path = \"x\"", "9:8: `x`: the path does not begin with `/`; write it from the root"),
+        ("path_prefix = \"/..\"", "9:15: `/..`: the path climbs above the root; "),
+        ("path_begins = \"/a/../b\"", "9:15: "),
+        ("path_regex = \"(\"", "9:14: the regular expression `(` does not compile: "),
+        ("header = { x-a = { regex = \"[\" } }", "9:28: the regular expression `[` does not compile: "),
+        ("query = { a = { regex = \"*\" } }", "9:25: the regular expression `*` does not compile: "),
+        ("host = \"a b\"", "9:8: `a b` is no host to match; "),
+        ("host = \"a.example:80\"", "9:8: `a.example:80` is no host to match; "),
+        ("method = [\"GET\", \"get\"]", "9:18: `get` is no method; "),
+        ("header = { \"x a\" = \"1\" }", "9:12: `x a` is not a header name; "),
+        ("strip_prefix = \"a\"", "9:16: can't rewrite with `a`: the path does not begin with `/`; "),
+        ("replace_prefix = { from = \"/a\", to = \"b\" }", "9:38: can't rewrite with `b`: "),
+        (
+            "request_headers = { set = { connection = \"x\" } }",
+            "9:29: `connection` frames the message or belongs to one connection, ",
+        ),
+        (
+            "response_headers = { add = { \"x-a\" = \"\\n\" }, remove = [\"te\"] }",
+            "9:30: the value of `x-a` holds a line break",
+        ),
         ("request_headers = { drop = [] }", "9:21: unknown key \"drop\" in `headers`; "),
     ] {
         let found = problems(&around("", line, ""));
-        assert_eq!(found.len(), 1, "{line}: {found:#?}");
+        assert_eq!(found.len(), if line.contains("remove = [\"te\"]") { 2 } else { 1 }, "{line}: {found:#?}");
         assert!(found[0].starts_with(&format!("lb.toml:{expected}")), "{line}: {found:?}");
+    }
+}
+
+#[test]
+fn each_problem_of_an_action_has_its_place_and_its_remedy() {
+    for (action, expected) in [
+        ("redirect = { status = 200, to = \"/\" }", "4:23: 200 is no status to redirect with; "),
+        ("redirect = { to = \"https://{hots}/\" }", "4:19: unknown placeholder `{hots}`; "),
+        ("redirect = { status = 301 }", "4:1: `redirect` has no `to`; "),
+        (
+            "redirect = { to = \"{path}\" }\nrequest_headers = { set = { \"x-a\" = \"1\" } }",
+            "5:19: request_headers has no effect, ",
+        ),
+        ("respond = { body = \"x\" }", "4:1: `respond` has no `status`; add `status = 10`"),
+        ("respond = { status = 99 }", "4:22: 99 is no status to respond with; "),
+        ("respond = { status = 204, body = \"x\" }", "4:22: a response with status 204 has no body; "),
+        ("respond = { status = 200, content_type = \"\" }", "4:42: `` is no content type; "),
+        ("respond = { status = 200 }\nstrip_prefix = \"/a\"", "5:16: a rewrite of the path has no effect, "),
+        ("split = []", "4:9: the weights of this split are all 0; "),
+        ("split = [{ backend = \"shop\", weight = 0 }]", "4:9: the weights of this split are all 0; "),
+        ("split = [{ weight = 1 }]", "4:10: `split` has no `backend`; "),
+        (
+            "split = [{ backend = \"shop\" }, { backend = \"shpo\" }]",
+            "4:44: backend \"shpo\" is not defined; ",
+        ),
+    ] {
+        let text = format!(
+            "[frontend.web]\nlisten = \"0.0.0.0:80\"\n[[frontend.web.routes]]\n{action}\n\
+             [backend.shop]\nservers = [\"web1:80\"]\n"
+        );
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{action}: {found:#?}");
+        assert!(found[0].starts_with(&format!("lb.toml:{expected}")), "{action}: {found:?}");
     }
 }
 
@@ -188,7 +241,7 @@ fn whole_files_are_checked_for_what_they_lack() {
                 "2:12: address \"web1\" has no port; write \"web1:80\"",
                 "2:20: address \"web2:x\" has a bad port; ",
                 "2:30: this server has no `address`; add `address = ",
-                "2:54: backend shop has two servers named \"ok:1\"; give each its own `name`",
+                "2:54: the name \"ok:1\" is taken by an earlier server; give each its own name",
                 "2:62: `servers` is a whole number, not a server; ",
                 "4:10: \":80\" has no host; write \"0.0.0.0:80\"",
                 "5:11: this route has no action; add `backend",

@@ -234,6 +234,7 @@ fn at_least_one(keys: &mut Keys<'_>, key: &'static str) -> Option<u32> {
     let count = keys.take::<u32>(key)?;
     if count.value == 0 {
         keys.problems().wrong(count.place, format_args!("`{key}` is 0"), "write at least 1");
+        return None;
     }
     Some(count.value)
 }

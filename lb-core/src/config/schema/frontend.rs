@@ -1,6 +1,5 @@
 //! `[frontend.NAME]` and its tables but the routes.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +9,7 @@ use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::Route;
+use crate::backend::Address;
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Parsed, Positive, Read, Record, Several, Value, choice};
 use crate::config::units::Size;
@@ -138,10 +138,12 @@ impl Record for Limits {
     }
 }
 
-/// An address to listen on: `"0.0.0.0:80"`, `"[::]:80"` or `"unix:/run/lb.sock"`.
+/// An address to listen on: `"0.0.0.0:80"`, `"[::]:80"`, `"localhost:80"` or `"unix:/run/lb.sock"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ListenAddress {
     Socket(SocketAddr),
+    /// A host name and port, looked up when the address is bound.
+    Name(String),
     Unix(PathBuf),
 }
 
@@ -149,15 +151,14 @@ pub(crate) enum ListenAddress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ListenError {
     #[error(
-        "{0:?} is no address to listen on; write an IP address and a port, such as \"0.0.0.0:80\" or \"[::]:80\", or \"unix:/run/lb.sock\""
+        "{0:?} is no address to listen on; write an IP address and a port, such as \"0.0.0.0:80\" or \"[::]:80\", \
+         or \"unix:/run/lb.sock\""
     )]
     Unreadable(String),
     #[error("{0:?} has no host; write \"0.0.0.0:{1}\", or \"[::]:{1}\" for IPv6 too")]
     NoHost(String, u16),
     #[error("{0:?} has no port; write \"{0}:80\", for example")]
     NoPort(String),
-    #[error("{0:?} is a name; write the IP address to listen on, such as \"127.0.0.1:{1}\"")]
-    Name(String, u16),
     #[error("{0:?} has no usable path; write \"unix:/run/lb.sock\", at most 107 bytes")]
     Path(String),
 }
@@ -178,31 +179,20 @@ impl FromStr for ListenAddress {
         if let Ok(addr) = text.parse() {
             return Ok(Self::Socket(addr));
         }
-        if text.parse::<IpAddr>().is_ok() {
-            return Err(match text.contains(':') {
-                true => ListenError::NoPort(format!("[{text}]")),
-                false => ListenError::NoPort(text.to_owned()),
-            });
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Err(ListenError::NoPort(if ip.is_ipv6() {
+                format!("[{text}]")
+            } else {
+                text.to_owned()
+            }));
         }
-        let owned = text.to_owned();
         match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-            Some(("" | "*", Ok(port))) => Err(ListenError::NoHost(owned, port)),
-            Some((host, Ok(port))) if is_name(host) => Err(ListenError::Name(owned, port)),
-            _ => Err(ListenError::Unreadable(owned)),
-        }
-    }
-}
-
-fn is_name(host: &str) -> bool {
-    host.starts_with(|c: char| c.is_ascii_alphabetic())
-        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(addr) => addr.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Some(("" | "*", Ok(port))) => Err(ListenError::NoHost(text.to_owned(), port)),
+            // Names are told by the same rules as servers' are.
+            Some((_, Ok(0_u16..))) if matches!(text.parse(), Ok(Address::Name { .. })) => {
+                Ok(Self::Name(text.to_owned()))
+            }
+            _ => Err(ListenError::Unreadable(text.to_owned())),
         }
     }
 }
@@ -231,8 +221,16 @@ mod tests {
 
     #[test]
     fn listen_addresses_are_read() {
-        for text in ["0.0.0.0:80", "[::]:443", "127.0.0.1:0", "unix:/run/lb.sock", "unix:lb.sock"] {
-            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+        let socket = |text: &str| ListenAddress::Socket(text.parse().unwrap());
+        for (text, expected) in [
+            ("0.0.0.0:80", socket("0.0.0.0:80")),
+            ("[::]:443", socket("[::]:443")),
+            ("127.0.0.1:0", socket("127.0.0.1:0")),
+            ("localhost:80", ListenAddress::Name("localhost:80".into())),
+            ("unix:/run/lb.sock", ListenAddress::Unix("/run/lb.sock".into())),
+            ("unix:lb.sock", ListenAddress::Unix("lb.sock".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
         }
     }
 
@@ -244,7 +242,7 @@ mod tests {
             ("*:8080", "write \"0.0.0.0:8080\""),
             ("0.0.0.0", "write \"0.0.0.0:80\""),
             ("::1", "write \"[::1]:80\""),
-            ("localhost:80", "\"127.0.0.1:80\""),
+            ("0.0.0.300:80", "no address to listen on"),
             ("0.0.0.0:99999", "no address to listen on"),
             ("http://0.0.0.0:80", "no address to listen on"),
             ("unix:", "no usable path"),

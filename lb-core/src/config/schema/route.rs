@@ -41,7 +41,7 @@ pub(crate) enum Path {
 pub(crate) enum Action {
     Backend(At<String>),
     #[serde(serialize_with = "by_backend")]
-    Split(At<Vec<At<Share>>>),
+    Split(At<Shares>),
     Redirect(At<Redirect>),
     Respond(At<Respond>),
 }
@@ -160,6 +160,10 @@ impl Path {
 }
 
 impl Action {
+    pub(crate) fn place(&self) -> Place {
+        self.name().1
+    }
+
     fn name(&self) -> (&'static str, Place) {
         match self {
             Self::Backend(at) => ("backend", at.place),
@@ -219,6 +223,20 @@ impl Record for Condition {
     }
 }
 
+/// The shares of a split: all of them, or none was read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shares(pub(crate) Vec<At<Share>>);
+
+impl Read for Shares {
+    const WANTED: (&'static str, &'static str) =
+        ("a list of backends", "[{ backend = \"shop\", weight = 95 }]");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        let shares: Vec<Option<At<Share>>> = value.items()?.map(Value::read).collect();
+        shares.into_iter().collect::<Option<_>>().map(Self).ok_or(Miss::Said)
+    }
+}
+
 /// One share of a split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Share {
@@ -235,32 +253,33 @@ impl Record for Share {
     }
 }
 
-fn by_backend<S: Serializer>(shares: &At<Vec<At<Share>>>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(shares.iter().map(|share| (&share.backend.value, share.weight)))
+fn by_backend<S: Serializer>(shares: &At<Shares>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(shares.0.iter().map(|share| (&share.backend.value, share.weight)))
 }
 
 /// A redirect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Redirect {
-    pub(crate) status: u16,
-    pub(crate) to: String,
+    pub(crate) status: At<u16>,
+    pub(crate) to: At<String>,
 }
 
 impl Record for Redirect {
     const KIND: &'static str = "redirect";
 
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
-        let status = keys.or("status", 302);
-        Ok(Self { status, to: keys.need("to")?.value })
+        let status = keys.take("status");
+        let to = keys.need::<String>("to")?;
+        Ok(Self { status: status.unwrap_or_else(|| At::new(302, to.place)), to })
     }
 }
 
 /// A fixed response.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Respond {
-    pub(crate) status: u16,
+    pub(crate) status: At<u16>,
     pub(crate) body: String,
-    pub(crate) content_type: Option<String>,
+    pub(crate) content_type: Option<At<String>>,
 }
 
 impl Record for Respond {
@@ -268,16 +287,16 @@ impl Record for Respond {
 
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
         let body = keys.or("body", String::new());
-        let content_type = keys.take("content_type").map(|at| at.value);
-        Ok(Self { status: keys.need("status")?.value, body, content_type })
+        let content_type = keys.take("content_type");
+        Ok(Self { status: keys.need("status")?, body, content_type })
     }
 }
 
 /// `replace_prefix`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ReplacePrefix {
-    pub(crate) from: String,
-    pub(crate) to: String,
+    pub(crate) from: At<String>,
+    pub(crate) to: At<String>,
 }
 
 impl Record for ReplacePrefix {
@@ -285,7 +304,7 @@ impl Record for ReplacePrefix {
 
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
         let (from, to) = (keys.need("from"), keys.need("to"));
-        Ok(Self { from: from?.value, to: to?.value })
+        Ok(Self { from: from?, to: to? })
     }
 }
 

@@ -1,10 +1,12 @@
 //! When to load the configuration again.
 //!
-//! What counts is content: a change is reported when the bytes of the watched files are others than those seen
-//! last, whatever touched them. Two things say when to look: events of the file system (`eyes`), which come at once,
-//! and the files' modification times every two seconds, for network file systems and bind mounts, where events
-//! don't come. Looking waits for a moment of quiet, so that a file being written is mostly seen whole; where it is
-//! not, the load fails, the old configuration goes on, and the rest of the write is the next change.
+//! What counts is content: a change is reported when the bytes of the watched files are others than those known,
+//! whatever touched them, and have been so for a moment: a file that is truncated and written again is not seen
+//! empty. Should a writer pause for longer, the load fails, the old configuration goes on, and the rest of the write
+//! is the next change.
+//!
+//! Two things say when to look: events of the file system (`eyes`), which come at once, and the files' modification
+//! times every two seconds, for network file systems and bind mounts, where events don't come.
 //!
 //! Files are read on tokio's blocking threads: a hanging network file system must not stop health checks.
 
@@ -15,9 +17,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
-use self::eyes::Eyes;
+use self::eyes::{Eyes, Places};
 use super::source::{content_hash, files_of, read_bytes};
 
 /// Watches what a configuration was read from.
@@ -49,10 +51,8 @@ pub struct Watch {
 
 /// How often modification times are looked at.
 const POLL: Duration = Duration::from_secs(2);
-/// Events follow each other closely while a file is written: so long without one means it is done,
+/// How long a content must hold to be reported.
 const QUIET: Duration = Duration::from_millis(50);
-/// or so long with them that it is time to look.
-const NOISE: Duration = Duration::from_secs(1);
 
 impl Watch {
     /// Watches `path`, a file or a directory as given to [`load`](super::load); `hash` is the
@@ -69,32 +69,33 @@ impl Watch {
         self.seen = hash.into();
     }
 
-    /// Waits until the content is another than the one known. A file that is gone is another content.
+    /// Waits until the content is another than the one known, and has been for 50 ms. A file that is gone is another
+    /// content.
     ///
     /// Cancel safe: what was not reported is reported by the next call.
     pub async fn changed(&mut self) {
+        let mut last = None;
         loop {
             // Eyes first: what changes after the look is an event.
             let (source, named) = (self.source.clone(), self.named.clone());
-            let places = blocking(move || eyes::Places::of(&source, &named)).await;
+            let places = blocking(move || Places::of(&source, &named)).await;
             self.eyes.open(places);
             let (source, named) = (self.source.clone(), self.named.clone());
-            let (hash, stamps) = blocking(move || (hash_now(&source, &named), stamps(&source, &named))).await;
-            if hash != self.seen {
+            let (stamps, hash) = blocking(move || (stamps(&source, &named), hash_now(&source, &named))).await;
+            if hash == self.seen {
+                last = None;
+                tokio::select! {
+                    () = self.eyes.event() => {}
+                    () = stamps_changed(&self.source, &self.named, stamps) => {}
+                }
+            } else if last.as_ref() == Some(&hash) {
                 self.seen = hash;
                 return;
+            } else {
+                last = Some(hash);
             }
-            tokio::select! {
-                () = self.eyes.event() => {}
-                () = stamps_changed(&self.source, &self.named, stamps) => {}
-            }
-            self.settle().await;
+            sleep(QUIET).await;
         }
-    }
-
-    async fn settle(&self) {
-        let started = Instant::now();
-        while started.elapsed() < NOISE && timeout(QUIET, self.eyes.event()).await.is_ok() {}
     }
 }
 
