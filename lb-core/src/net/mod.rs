@@ -1,1 +1,26 @@
-//! net
+//! Connections and bytes: a stream of any kind, the buffers and pipes a worker lends to whoever moves bytes now,
+//! deadlines, the byte pump (splice or copy), tunnels, and the register of connections that draining needs.
+//!
+//! Nothing here knows HTTP. Everything here is polled by the one task that owns the connection; an idle connection
+//! holds neither buffer nor pipe.
+
+mod admission;
+mod buffer;
+mod connections;
+mod deadline;
+mod linger;
+mod pump;
+mod resources;
+mod stream;
+mod tunnel;
+
+pub use admission::Admission;
+
+pub(crate) use buffer::{Buffer, Fill};
+pub(crate) use connections::{Connections, Registration};
+pub(crate) use deadline::Deadline;
+pub(crate) use linger::linger;
+pub(crate) use pump::{Blocked, Pump, PumpEnd, PumpError};
+pub(crate) use resources::{Pool, Resources};
+pub(crate) use stream::{ClientAddress, Listener, Stream};
+pub(crate) use tunnel::{Tunnel, TunnelEnd};

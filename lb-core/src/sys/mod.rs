@@ -1,1 +1,13 @@
-//! sys
+//! What the kernel offers that tokio does not wrap: pipes and splice, listening sockets with their options, and
+//! the limit on open files.
+//!
+//! Thin and safe, by rustix and socket2; every function returns `io::Result` and leaves the meaning of an error to
+//! its caller.
+
+mod files;
+mod pipe;
+mod socket;
+
+pub(crate) use files::raise_open_files_limit;
+pub(crate) use pipe::{Pipe, splice};
+pub(crate) use socket::{BoundListener, ListenAddress, bind};

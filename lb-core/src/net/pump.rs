@@ -1,0 +1,220 @@
+//! The byte pump: moves bytes one way from stream to stream, by a lent buffer while they are few and by a lent pipe
+//! and splice(2) when they are many.
+//!
+//! Small messages are cheaper by read and write (two system calls, no probing), bulk is cheaper by splice (no copy):
+//! a pump starts with the buffer and changes to the pipe when a read fills it. It holds neither while nothing
+//! arrives.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+
+use super::{Buffer, Fill, Resources, Stream};
+use crate::sys::{Pipe, splice};
+
+/// How much one splice asks for; a pipe may take more than its nominal size (see [`Pipe`]).
+const SPLICE_BYTES: usize = 1024 * 1024;
+
+/// How often one poll reads before it lets other connections of the worker have their turn.
+const ROUNDS: usize = 8;
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Pump {
+    carrier: Carrier,
+    is_bulk: bool,
+    is_ended: bool,
+    blocked: Blocked,
+    moved: u64,
+}
+
+#[derive(Debug, Default)]
+enum Carrier {
+    #[default]
+    None,
+    Buffer(Buffer),
+    Pipe {
+        pipe: Pipe,
+        /// Invariant: the bytes in the pipe; more are only read when it is 0, so that `WouldBlock` from the source
+        /// can only mean that the source is empty.
+        held: usize,
+    },
+}
+
+/// What a pump that returned `Pending` waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    #[default]
+    Source,
+    Sink,
+}
+
+/// Why a pump is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PumpEnd {
+    /// The source has no more.
+    Source,
+    /// As many bytes as asked for have been moved.
+    Limit,
+}
+
+/// Which side failed.
+#[derive(Debug)]
+pub(crate) enum PumpError {
+    Source(io::Error),
+    Sink(io::Error),
+}
+
+impl Pump {
+    /// A pump that expects many bytes and so begins with the pipe.
+    pub(crate) fn bulk() -> Self {
+        Self { is_bulk: true, ..Self::default() }
+    }
+
+    /// A pump that begins with bytes read earlier.
+    pub(crate) fn with_read(read: Buffer, resources: &Resources) -> Self {
+        let mut pump = Self { carrier: Carrier::Buffer(read), ..Self::default() };
+        if matches!(&pump.carrier, Carrier::Buffer(buffer) if buffer.is_empty()) {
+            pump.give_back(resources);
+        }
+        pump
+    }
+
+    /// Moves bytes until the source ends, `remaining` is used up, or a side blocks. `remaining` counts what has
+    /// been read from the source.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        remaining: &mut u64,
+        resources: &Resources,
+    ) -> Poll<Result<PumpEnd, PumpError>> {
+        for _ in 0..ROUNDS {
+            self.blocked = Blocked::Sink;
+            ready!(self.poll_empty(cx, to)).map_err(PumpError::Sink)?;
+            if *remaining == 0 || self.is_ended {
+                self.give_back(resources);
+                return Poll::Ready(Ok(if self.is_ended { PumpEnd::Source } else { PumpEnd::Limit }));
+            }
+            self.blocked = Blocked::Source;
+            match from.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready.map_err(PumpError::Source)?,
+                Poll::Pending => {
+                    self.give_back(resources);
+                    return Poll::Pending;
+                }
+            }
+            let count = if self.is_bulk {
+                self.splice_in(from, *remaining, resources)
+            } else {
+                match self.poll_fill(cx, from, *remaining, resources) {
+                    Poll::Ready(filled) => filled,
+                    Poll::Pending => continue,
+                }
+            };
+            *remaining -= count.map_err(PumpError::Source)?;
+        }
+        // Both sides are quick: be fair to the others.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// How many bytes the sink has taken.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    pub(crate) fn blocked(&self) -> Blocked {
+        self.blocked
+    }
+
+    /// Writes out what the carrier holds.
+    fn poll_empty(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
+        match &mut self.carrier {
+            Carrier::None => {}
+            Carrier::Buffer(buffer) => {
+                while !buffer.is_empty() {
+                    let count = ready!(to.poll_write(cx, &[IoSlice::new(buffer.filled())]))?;
+                    buffer.consume(count);
+                    self.moved += count as u64;
+                }
+            }
+            Carrier::Pipe { pipe, held } => {
+                while *held > 0 {
+                    ready!(to.poll_write_ready(cx))?;
+                    let Some(fd) = to.splice_fd() else {
+                        return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+                    };
+                    match to.try_io(Interest::WRITABLE, || splice(pipe.output(), fd, *held)) {
+                        Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        Ok(count) => {
+                            *held -= count;
+                            self.moved += count as u64;
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads into the buffer; a read that fills it shows that a pipe is worth it.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        remaining: u64,
+        resources: &Resources,
+    ) -> Poll<io::Result<u64>> {
+        if !matches!(self.carrier, Carrier::Buffer(_)) {
+            self.carrier = Carrier::Buffer(resources.take_buffer());
+        }
+        let Carrier::Buffer(buffer) = &mut self.carrier else { return Poll::Ready(Ok(0)) };
+        let limit = usize::try_from(remaining).unwrap_or(usize::MAX);
+        match ready!(buffer.poll_fill(cx, from, limit))? {
+            Fill::Bytes(count) => {
+                self.is_bulk = count == buffer.capacity();
+                Poll::Ready(Ok(count as u64))
+            }
+            Fill::End | Fill::Full => {
+                self.is_ended = true;
+                Poll::Ready(Ok(0))
+            }
+        }
+    }
+
+    fn splice_in(&mut self, from: &Stream, remaining: u64, resources: &Resources) -> io::Result<u64> {
+        if !matches!(self.carrier, Carrier::Pipe { .. }) {
+            self.give_back(resources);
+            self.carrier = Carrier::Pipe { pipe: resources.take_pipe()?, held: 0 };
+        }
+        let Carrier::Pipe { pipe, held } = &mut self.carrier else { return Ok(0) };
+        let Some(fd) = from.splice_fd() else { return Err(io::ErrorKind::Unsupported.into()) };
+        let length = usize::try_from(remaining).unwrap_or(usize::MAX).min(SPLICE_BYTES);
+        match from.try_io(Interest::READABLE, || splice(fd, pipe.input(), length)) {
+            Ok(0) => {
+                self.is_ended = true;
+                Ok(0)
+            }
+            Ok(count) => {
+                *held = count;
+                Ok(count as u64)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns an empty carrier to its pool. A carrier that still holds bytes is dropped with its pump.
+    fn give_back(&mut self, resources: &Resources) {
+        match std::mem::take(&mut self.carrier) {
+            Carrier::Buffer(buffer) if buffer.is_empty() => resources.put_buffer(buffer),
+            Carrier::Pipe { pipe, held: 0 } => resources.put_pipe(pipe),
+            _ => {}
+        }
+    }
+}
