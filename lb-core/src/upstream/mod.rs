@@ -1,1 +1,205 @@
-//! upstream
+//! The way to a backend's servers, as one worker sees it: a server chosen, its slot leased, a connection from the
+//! pool or a fresh one.
+//!
+//! An [`Upstream`] belongs to one worker. What it shares with the others is the roster, which decides who may be
+//! chosen, the servers' in-flight counts, and the queue of those who wait for a slot. Everything else, pools and
+//! metric shards, is the worker's own.
+
+mod endpoint;
+mod queue;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, PickInput, Refused, Roster, Server, View};
+use crate::live::Live;
+use crate::metrics::{BackendShard, ConnectResult, Metrics};
+use crate::net::Stream;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use queue::Queue;
+
+/// One worker's way to one backend.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    backend: Backend,
+    roster: Arc<Roster>,
+    queue: Arc<Queue>,
+    lineup: Arc<Live<Lineup>>,
+    metrics: BackendShard,
+}
+
+/// The servers that may be chosen, with this worker's own side of each.
+#[derive(Debug)]
+struct Lineup {
+    view: Arc<View>,
+    /// Invariant: one for each of `view.members()`, in their order.
+    endpoints: Box<[Arc<Endpoint>]>,
+}
+
+/// What all workers share of a backend.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedBackend {
+    pub(crate) backend: Backend,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) queue: Arc<Queue>,
+}
+
+/// A server chosen for one exchange, with its slot, which is given back on drop.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    endpoint: Arc<Endpoint>,
+    queue: Arc<Queue>,
+}
+
+/// Why there is no lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LeaseError {
+    #[error("no server is available")]
+    NoServer,
+    #[error("every server stayed at its max_connections")]
+    QueueTimeout,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("connect timed out")]
+    Timeout,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Upstream {
+    /// Follows `shared`'s roster from now on. Servers that `previous` knew keep their pooled connections.
+    pub(crate) fn new(
+        shared: &SharedBackend,
+        previous: Option<&Self>,
+        metrics: &Metrics,
+        worker: usize,
+    ) -> Self {
+        let before = previous.map(|previous| previous.lineup.load_full());
+        let known = before.map_or_else(Box::default, |lineup| lineup.endpoints.clone());
+        let empty = Lineup { view: shared.roster.view(), endpoints: known };
+        let lineup = Arc::new(Live::new(empty));
+        shared.roster.subscribe(Box::new({
+            let (lineup, queue) = (Arc::clone(&lineup), Arc::clone(&shared.queue));
+            let (metrics, pool) = (metrics.clone(), shared.backend.pool());
+            move |view: &Arc<View>| {
+                let known = lineup.load_full();
+                let endpoint = |server: &Arc<Server>| {
+                    let same = known.endpoints.iter().find(|endpoint| Arc::ptr_eq(endpoint.server(), server));
+                    let fresh = || {
+                        let metrics = metrics.server(server.backend(), server.name()).shard(worker);
+                        Arc::new(Endpoint::new(Arc::clone(server), pool, metrics))
+                    };
+                    same.map_or_else(fresh, Arc::clone)
+                };
+                let endpoints = view.members().iter().map(|member| endpoint(&member.server)).collect();
+                lineup.store(Arc::new(Lineup { view: Arc::clone(view), endpoints }));
+                queue.changed();
+            }
+        }));
+        Self {
+            backend: shared.backend.clone(),
+            roster: Arc::clone(&shared.roster),
+            queue: Arc::clone(&shared.queue),
+            lineup,
+            metrics: metrics.backend(shared.backend.name()).shard(worker),
+        }
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(crate) fn metrics(&self) -> &BackendShard {
+        &self.metrics
+    }
+
+    /// Chooses a server that is not among `tried`; waits for a slot where all are at their limit.
+    pub(crate) async fn lease(
+        &self,
+        request: &PickInput<'_>,
+        tried: &[Arc<Server>],
+    ) -> Result<Lease, LeaseError> {
+        match self.try_lease(request, tried) {
+            Ok(lease) => return Ok(lease),
+            Err(Refused::NoServer) => return Err(LeaseError::NoServer),
+            Err(Refused::Full) => {}
+        }
+        let _waiting = self.queue.wait();
+        let turn = async {
+            loop {
+                let freed = self.queue.freed();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
+                match self.try_lease(request, tried) {
+                    Ok(lease) => return Ok(lease),
+                    Err(Refused::NoServer) => return Err(LeaseError::NoServer),
+                    Err(Refused::Full) => freed.await,
+                }
+            }
+        };
+        tokio::time::timeout(self.backend.timeouts().queue, turn)
+            .await
+            .unwrap_or(Err(LeaseError::QueueTimeout))
+    }
+
+    fn try_lease(&self, request: &PickInput<'_>, tried: &[Arc<Server>]) -> Result<Lease, Refused> {
+        let lineup = self.lineup.load();
+        let may = |server: &Server| !tried.iter().any(|tried| std::ptr::eq(&**tried, server));
+        let at = lineup.view.enter(request, may)?;
+        Ok(Lease { endpoint: Arc::clone(&lineup.endpoints[at]), queue: Arc::clone(&self.queue) })
+    }
+
+    /// An idle connection to the leased server.
+    pub(crate) fn reuse(&self, lease: &Lease) -> Option<Stream> {
+        let stream = lease.endpoint.take_idle()?;
+        lease.endpoint.metrics().connection(ConnectResult::Reused);
+        Some(stream)
+    }
+
+    /// A fresh connection to the leased server, and how long it took.
+    pub(crate) async fn connect(&self, lease: &Lease) -> Result<(Stream, Duration), ConnectError> {
+        let began = Instant::now();
+        let opened = tokio::time::timeout(self.backend.timeouts().connect, lease.endpoint.connect()).await;
+        let now = Instant::now();
+        match opened.map_err(|_| ConnectError::Timeout).and_then(|opened| opened.map_err(ConnectError::Io)) {
+            Ok(stream) => {
+                lease.endpoint.metrics().connection(ConnectResult::Opened);
+                self.metrics.connect_duration.observe(now - began);
+                self.roster.connected(lease.server());
+                Ok((stream, now - began))
+            }
+            Err(error) => {
+                lease.endpoint.metrics().connection(ConnectResult::Failed);
+                self.roster.connect_failed(lease.server(), now);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes idle connections that are too old or that their server has closed.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.lineup.load_full().endpoints.iter().for_each(|endpoint| endpoint.sweep(now));
+    }
+}
+
+impl Lease {
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        self.endpoint.server()
+    }
+
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.endpoint.server().leave();
+        self.queue.left();
+    }
+}
