@@ -115,10 +115,15 @@ pub(crate) fn is_host_byte(byte: u8) -> bool {
 
 fn editable(name: &str) -> Result<HeaderName, EditError> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Name(name.to_owned()))?;
-    if RESERVED.contains(&parsed.as_str()) {
+    if is_reserved(&parsed) {
         return Err(EditError::Reserved(parsed.as_str().to_owned()));
     }
     Ok(parsed)
+}
+
+/// Whether the proxy alone writes fields of this name.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED.contains(&name.as_str())
 }
 
 fn not_host(name: HeaderName) -> Result<HeaderName, EditError> {

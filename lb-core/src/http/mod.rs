@@ -1,5 +1,29 @@
-//! The L7 journey.
+//! The L7 journey: a request's head is read, routed and filtered, a server is chosen, and both bodies move.
+//!
+//! [`connection`] owns a client's connection from accept to close; each [`exchange`] on it is one request with its
+//! response. An exchange knows no protocol: [`h1`] gives it heads ([`head`]) and bodies ([`body`]).
 
+mod body;
+mod connection;
 pub mod edits;
+mod exchange;
+mod filter;
+mod forwarded;
+mod forwarding;
+mod h1;
+mod head;
 pub mod path;
+mod record;
+mod refusal;
+mod reply;
 pub mod route;
+mod service;
+mod settings;
+mod upgraded;
+
+pub use filter::{Filter, Request, Response, Verdict};
+pub use reply::Reply;
+pub use settings::{FrontendTimeouts, Limits};
+
+pub(crate) use connection::ClientConnection;
+pub(crate) use service::{Entry, RouteTarget, Service, Shared, UpstreamUse};

@@ -1,1 +1,240 @@
-//! tcp
+//! The L4 journey: a connection is accepted, a server chosen and reached, and bytes pass both ways until both sides
+//! have closed.
+//!
+//! Reaching a server is the large part of a connection's state and the short part of its life, so it is a future of
+//! its own that is gone once the tunnel stands.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::access_log::{AccessEntry, AccessLog};
+use crate::backend::PickInput;
+use crate::live::Live;
+use crate::metrics::{FrontendShard, OpenConnection, Reason};
+use crate::net::{ClientAddress, Connections, Deadline, Registration, Resources, Stream, Tunnel, TunnelEnd};
+use crate::upstream::{Lease, LeaseError, Upstream};
+
+/// What a frontend's connections on one worker hold on to: the service may be replaced, this stays.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) service: Live<Service>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) resources: Arc<Resources>,
+    pub(crate) worker: usize,
+}
+
+/// What a frontend does, by one snapshot.
+pub(crate) struct Service {
+    pub(crate) name: Arc<str>,
+    pub(crate) upstream: Arc<Upstream>,
+    /// How long a tunnel may be silent.
+    pub(crate) idle: Duration,
+    pub(crate) metrics: FrontendShard,
+    pub(crate) access_log: Option<Arc<dyn AccessLog>>,
+}
+
+/// A client's connection: a future that ends when the connection does.
+pub(crate) struct ClientConnection {
+    entry: Arc<Entry>,
+    registration: Option<Registration>,
+    state: State,
+}
+
+enum State {
+    Reaching(Pin<Box<dyn Future<Output = Option<Joined>> + Send>>),
+    Joined(Joined),
+}
+
+/// A client and a server with a tunnel between them.
+struct Joined {
+    client: Stream,
+    server: Stream,
+    tunnel: Tunnel,
+    deadline: Deadline,
+    service: Arc<Service>,
+    record: Record,
+    /// What has been counted so far.
+    counted: (u64, u64),
+    lease: Lease,
+    _open: OpenConnection,
+}
+
+/// What the access log says in the end.
+struct Record {
+    client: ClientAddress,
+    accepted: Instant,
+    connect: Option<Duration>,
+    retries: u32,
+}
+
+impl ClientConnection {
+    pub(crate) fn new(stream: Stream, client: ClientAddress, entry: Arc<Entry>) -> Self {
+        let service = entry.service.load_full();
+        let open = service.metrics.connection_opened();
+        let record = Record { client, accepted: Instant::now(), connect: None, retries: 0 };
+        let reaching = Box::pin(reach(stream, service, record, entry.worker, open));
+        Self { entry, registration: None, state: State::Reaching(reaching) }
+    }
+}
+
+impl Future for ClientConnection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let connections = &this.entry.connections;
+        this.registration.get_or_insert_with(|| connections.register(cx.waker().clone()));
+        if connections.is_aborted() {
+            return Poll::Ready(());
+        }
+        loop {
+            match &mut this.state {
+                State::Reaching(reaching) => match reaching.as_mut().poll(cx) {
+                    Poll::Ready(Some(joined)) => this.state = State::Joined(joined),
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                },
+                State::Joined(joined) => return joined.poll(cx, &this.entry.resources, this.entry.worker),
+            }
+        }
+    }
+}
+
+/// Finds a server that answers and joins the client to it. Where none does, the client is reset, which it can tell
+/// from a server that had nothing to say.
+async fn reach(
+    client: Stream,
+    service: Arc<Service>,
+    mut record: Record,
+    worker: usize,
+    open: OpenConnection,
+) -> Option<Joined> {
+    let mut input = PickInput::default();
+    input.client = record.client.ip();
+    let upstream = &service.upstream;
+    let mut tried = Vec::new();
+    let reason = loop {
+        let lease = match upstream.lease(&input, &tried).await {
+            Ok(lease) => lease,
+            Err(_) if !tried.is_empty() => break Reason::ConnectFailed,
+            Err(LeaseError::NoServer) => break Reason::NoServer,
+            Err(LeaseError::QueueTimeout) => break Reason::QueueTimeout,
+        };
+        match upstream.connect(&lease).await {
+            Ok((server, took)) => {
+                record.connect = Some(took);
+                let deadline = Deadline::at(Instant::now() + service.idle);
+                let (tunnel, counted) = (Tunnel::default(), (0, 0));
+                return Some(Joined {
+                    client,
+                    server,
+                    tunnel,
+                    deadline,
+                    service,
+                    record,
+                    counted,
+                    lease,
+                    _open: open,
+                });
+            }
+            Err(error) => {
+                tracing::debug!(server = %lease.server().name(), %error, "can't connect");
+                tried.push(Arc::clone(lease.server()));
+                if record.retries >= upstream.backend().retries() {
+                    break Reason::ConnectFailed;
+                }
+                record.retries += 1;
+                upstream.metrics().retry();
+            }
+        }
+    };
+    client.reset_on_close();
+    service.metrics.error(reason);
+    let server = tried.last().map(|server| &**server.name());
+    record.log(&service, worker, server, Some(reason), (0, 0));
+    None
+}
+
+impl Joined {
+    fn poll(&mut self, cx: &mut Context<'_>, resources: &Resources, worker: usize) -> Poll<()> {
+        let polled = self.tunnel.poll(cx, &mut self.client, &mut self.server, resources);
+        let moved = (self.tunnel.moved_up(), self.tunnel.moved_down());
+        if moved != self.counted {
+            self.service.metrics.received(moved.0 - self.counted.0);
+            self.service.metrics.sent(moved.1 - self.counted.1);
+            self.counted = moved;
+            self.deadline.set(Instant::now() + self.service.idle);
+        }
+        let reason = match polled {
+            Poll::Ready(TunnelEnd::Closed) => None,
+            Poll::Ready(TunnelEnd::ClientFailed(error)) => {
+                tracing::debug!(%error, "the client's connection failed");
+                self.server.reset_on_close();
+                Some(Reason::ClientAbort)
+            }
+            Poll::Ready(TunnelEnd::ServerFailed(error)) => {
+                tracing::debug!(%error, server = %self.lease.server().name(), "the server's connection failed");
+                self.client.reset_on_close();
+                Some(Reason::ServerAbort)
+            }
+            Poll::Pending => {
+                if self.deadline.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                Some(Reason::ClientTimeout)
+            }
+        };
+        if let Some(reason) = reason {
+            self.service.metrics.error(reason);
+        }
+        self.record.log(&self.service, worker, Some(self.lease.server().name()), reason, moved);
+        Poll::Ready(())
+    }
+}
+
+impl Record {
+    fn log(
+        &self,
+        service: &Service,
+        worker: usize,
+        server: Option<&str>,
+        reason: Option<Reason>,
+        moved: (u64, u64),
+    ) {
+        let Some(log) = &service.access_log else { return };
+        let duration = self.accepted.elapsed();
+        log.record(&AccessEntry {
+            worker,
+            time: SystemTime::now() - duration,
+            client: self.client.socket(),
+            frontend: &service.name,
+            backend: Some(service.upstream.backend().name()),
+            server,
+            reason,
+            received_bytes: moved.0,
+            sent_bytes: moved.1,
+            duration,
+            connect: self.connect,
+            retries: self.retries,
+            ..AccessEntry::default()
+        });
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ClientConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConnection").finish_non_exhaustive()
+    }
+}

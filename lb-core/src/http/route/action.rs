@@ -75,10 +75,14 @@ impl Split {
     /// (the sum of the weights, divided by what they have in common), spread over it; random turns give it on
     /// average. The count is the caller's, since callers don't share one cheaply.
     pub fn pick(&self, turn: u64) -> &Backend {
+        &self.shares[self.pick_index(turn)].0
+    }
+
+    /// Likewise, as an index into [`backends`](Self::backends).
+    pub fn pick_index(&self, turn: u64) -> usize {
         let cycle = self.cycle();
         let turn = u128::from(turn % cycle) * u128::from(self.stride) % u128::from(cycle);
-        let at = self.shares.partition_point(|(_, end)| u128::from(*end) <= turn);
-        &self.shares[at].0
+        self.shares.partition_point(|(_, end)| u128::from(*end) <= turn)
     }
 
     /// After how many turns all weights are met.

@@ -75,6 +75,13 @@ impl<T> Router<T> {
         Ok(Self::file(routes))
     }
 
+    /// The same routes with other values.
+    pub fn map<U>(self, mut value: impl FnMut(T) -> U) -> Router<U> {
+        let Self { routes, exact, prefixes, beginnings, regexes, any } = self;
+        let routes = routes.into_iter().map(|(conditions, former)| (conditions, value(former))).collect();
+        Router { routes, exact, prefixes, beginnings, regexes, any }
+    }
+
     /// The value of the route that takes the request, if any does.
     ///
     /// Allocates nothing, but for decoding a query value of more than a kilobyte that has escapes and meets a

@@ -1,0 +1,202 @@
+//! A client's connection from accept to close.
+//!
+//! Between requests it is an [`Idle`]: the socket and a few words, no buffer. While requests are served its state
+//! moves into a future that is lent by the worker and used again, so that an idle connection does not carry an
+//! exchange's size, and an exchange costs no allocation.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::ReusableBoxFuture;
+
+use super::exchange::{Exchange, Next};
+use super::filter::Edits;
+use super::h1::Connection;
+use super::head::{RequestHead, ResponseHead};
+use super::service::Entry;
+use super::upgraded::Upgraded;
+use crate::backend::Server;
+use crate::metrics::OpenConnection;
+use crate::net::{ClientAddress, Deadline, Registration, Stream, linger};
+
+/// A client's connection: a future that ends when the connection does.
+///
+/// Written by hand, since an `async fn` would hold its arguments and its locals side by side.
+#[derive(Debug)]
+pub(crate) struct ClientConnection {
+    entry: Arc<Entry>,
+    /// Absent until the first poll tells the task's waker.
+    registration: Option<Registration>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle(Idle),
+    Active(ReusableBoxFuture<'static, After>),
+    Tunnel(Pin<Box<Upgraded>>),
+    Closed,
+}
+
+/// How long a draining frontend waits for the first request of a connection that it has just accepted.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// A connection between two requests.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    stream: Stream,
+    peer: Peer,
+}
+
+/// What is known of a client, and what its connection holds on to.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) client: ClientAddress,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) deadline: Deadline,
+    /// No request has been read yet, and the deadline is that of the first head.
+    pub(crate) is_new: bool,
+    _open: OpenConnection,
+}
+
+/// What a connection is after some exchanges.
+#[derive(Debug)]
+pub(crate) enum After {
+    Idle(Idle),
+    Tunnel(Pin<Box<Upgraded>>),
+    Closed,
+}
+
+/// Memory that an exchange needs and leaves behind for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    pub(crate) request_edits: Edits,
+    pub(crate) response_edits: Edits,
+    /// The normalised path, where it differs from the one received.
+    pub(crate) path: Vec<u8>,
+    /// The target sent on, where a route rewrites it.
+    pub(crate) target: Vec<u8>,
+    /// Servers that failed this request.
+    pub(crate) tried: Vec<Arc<Server>>,
+}
+
+impl ClientConnection {
+    pub(crate) fn new(stream: Stream, client: ClientAddress, entry: Arc<Entry>) -> Self {
+        let service = entry.service.load_full();
+        let deadline = Deadline::at(Instant::now() + service.timeouts.head);
+        let open = service.metrics.connection_opened();
+        let peer = Peer { client, entry: Arc::clone(&entry), deadline, is_new: true, _open: open };
+        Self { entry, registration: None, state: State::Idle(Idle { stream, peer }) }
+    }
+
+    /// Lets [`exchanges`] run in memory that the worker lends.
+    fn activate(&self, idle: Idle) -> State {
+        State::Active(match self.entry.shared.exchanges.take() {
+            Some(mut future) => {
+                future.set(exchanges(idle));
+                future
+            }
+            None => ReusableBoxFuture::new(exchanges(idle)),
+        })
+    }
+
+    fn settle(&mut self, after: After) -> State {
+        match after {
+            After::Idle(idle) => State::Idle(idle),
+            After::Tunnel(tunnel) => State::Tunnel(tunnel),
+            After::Closed => State::Closed,
+        }
+    }
+}
+
+impl Future for ClientConnection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let connections = &this.entry.connections;
+        this.registration.get_or_insert_with(|| connections.register(cx.waker().clone()));
+        if connections.is_aborted() {
+            return Poll::Ready(());
+        }
+        loop {
+            this.state = match std::mem::replace(&mut this.state, State::Closed) {
+                State::Idle(mut idle) => match idle.poll_readable(cx) {
+                    Poll::Ready(true) => this.activate(idle),
+                    Poll::Ready(false) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        this.state = State::Idle(idle);
+                        return Poll::Pending;
+                    }
+                },
+                State::Active(mut future) => match future.poll(cx) {
+                    Poll::Ready(after) => {
+                        this.entry.shared.exchanges.put(future);
+                        this.settle(after)
+                    }
+                    Poll::Pending => {
+                        this.state = State::Active(future);
+                        return Poll::Pending;
+                    }
+                },
+                State::Tunnel(mut tunnel) => {
+                    let polled = tunnel.as_mut().poll(cx);
+                    this.state = State::Tunnel(tunnel);
+                    return polled;
+                }
+                State::Closed => return Poll::Ready(()),
+            };
+        }
+    }
+}
+
+impl Idle {
+    /// Ready when the next request's first byte is there; false if there won't be one.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.stream.poll_read_ready(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if self.peer.entry.connections.is_draining() {
+            if !self.peer.is_new {
+                return Poll::Ready(false);
+            }
+            // It was accepted last: its request is probably on its way.
+            self.peer.deadline.advance(Instant::now() + LAST_CALL);
+        }
+        self.peer.deadline.poll(cx).map(|()| false)
+    }
+}
+
+/// Serves requests until the client has sent no further one yet.
+async fn exchanges(idle: Idle) -> After {
+    let Idle { stream, mut peer } = idle;
+    let shared = Arc::clone(&peer.entry.shared);
+    let mut scratch = shared.scratch.take().unwrap_or_default();
+    let mut client = Connection::new(stream, &shared.resources);
+    let next = loop {
+        let service = peer.entry.service.load_full();
+        match Exchange::new(&mut peer, &mut client, &mut scratch, &service, &shared).run().await {
+            Next::Request if client.has_more() => tokio::task::coop::consume_budget().await,
+            next => break next,
+        }
+    };
+    shared.scratch.put(scratch);
+    match next {
+        Next::Request => After::Idle(Idle { stream: client.into_stream(&shared.resources), peer }),
+        Next::Close => {
+            drop(client.into_stream(&shared.resources));
+            After::Closed
+        }
+        Next::Linger => {
+            linger(client.into_stream(&shared.resources), &shared.resources).await;
+            After::Closed
+        }
+        Next::Tunnel(server) => After::Tunnel(Box::pin(Upgraded::new(client, *server, peer, &shared))),
+    }
+}

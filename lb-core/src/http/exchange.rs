@@ -1,0 +1,255 @@
+//! One request with its response.
+//!
+//! This file is the way of every request: its head is read, routed, and answered by the proxy itself or by a server
+//! ([`super::forwarding`]); in the end it is counted and logged.
+
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use httpdate::HttpDate;
+use tokio::time::Instant;
+
+use super::body::Sink;
+use super::connection::{Peer, Scratch};
+use super::edits::HeaderEdits;
+use super::h1::{Connection, Encoder, HeadLimits, Persistence, encode_reply, without_port};
+use super::head::{Field, TargetForm, Version, values};
+use super::path::normalise;
+use super::record::Record;
+use super::refusal::Refusal;
+use super::reply::Reply;
+use super::route::{Action, Fields, Place, Subject};
+use super::service::{RouteTarget, Service, Shared};
+use super::upgraded::ServerSide;
+use crate::metrics::Reason;
+use crate::net::Deadline;
+
+/// A request being served.
+#[derive(Debug)]
+pub(crate) struct Exchange<'a> {
+    pub(super) peer: &'a mut Peer,
+    pub(super) client: &'a mut Connection,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) service: &'a Service,
+    pub(super) shared: &'a Shared,
+    pub(super) record: Record,
+    /// The request's head has been read: there is something to log it by.
+    has_head: bool,
+}
+
+/// What becomes of the client's connection.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It may send another request.
+    Request,
+    Close,
+    /// It is closed once the client has had time to read the answer.
+    Linger,
+    /// It is joined to a server's.
+    Tunnel(Box<ServerSide>),
+}
+
+/// What a request gets, as its route says.
+enum Routed<'a> {
+    Upstream(&'a RouteTarget, usize),
+    Answer(&'a RouteTarget, Reply),
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(
+        peer: &'a mut Peer,
+        client: &'a mut Connection,
+        scratch: &'a mut Scratch,
+        service: &'a Service,
+        shared: &'a Shared,
+    ) -> Self {
+        Self { peer, client, scratch, service, shared, record: Record::new(Instant::now()), has_head: false }
+    }
+
+    /// Reads the request and sees it to its end.
+    pub(crate) async fn run(mut self) -> Next {
+        let next = match self.read_head().await {
+            Ok(()) => match self.route() {
+                Ok(Routed::Upstream(target, at)) => self.forward(&target.plan, at).await,
+                Ok(Routed::Answer(target, reply)) => {
+                    self.answer(&reply, Some(target.plan.response_headers()), false).await
+                }
+                Err(refusal) => self.refuse(refusal).await,
+            },
+            Err(Some(refusal)) => self.refuse(refusal).await,
+            Err(None) => return Next::Close,
+        };
+        self.settle();
+        next
+    }
+
+    /// Reads the head; the error is what to answer, if anything.
+    async fn read_head(&mut self) -> Result<(), Option<Refusal>> {
+        let limits =
+            HeadLimits { bytes: self.service.limits.head_bytes, fields: self.service.limits.headers };
+        let mut is_waiting = false;
+        let received = poll_fn(|cx| match self.client.poll_request(cx, limits, &mut self.scratch.request) {
+            Poll::Ready(received) => Poll::Ready(received.map_err(|error| Refusal::of_head(&error))),
+            Poll::Pending => {
+                if !is_waiting && !self.peer.is_new {
+                    self.peer.deadline.set(self.record.began + self.service.timeouts.head);
+                }
+                is_waiting = true;
+                ready!(self.peer.deadline.poll(cx));
+                // Who has sent nothing gets nothing.
+                Poll::Ready(Err(self.client.has_more().then_some(Refusal::CLIENT_TIMEOUT)))
+            }
+        })
+        .await;
+        if is_waiting {
+            self.record.began = Instant::now();
+        }
+        self.peer.is_new = false;
+        received?;
+        self.has_head = true;
+        self.record.received_bytes = self.client.head_bytes().len() as u64;
+        Ok(())
+    }
+
+    /// Finds the route and what it wants.
+    fn route(&mut self) -> Result<Routed<'a>, Refusal> {
+        let Scratch { request, path, .. } = &mut *self.scratch;
+        if request.target.form == TargetForm::Authority {
+            return Err(Refusal::CONNECT);
+        }
+        let bytes = self.client.head_bytes();
+        let authority = &bytes[request.authority];
+        let subject = Subject {
+            path: normalise(&bytes[request.target.path], path).map_err(|_| Refusal::BAD_PATH)?,
+            host: without_port(authority),
+            method: &bytes[request.method],
+            query: bytes[request.target.query].strip_prefix(b"?"),
+            fields: &HeadFields { fields: &request.fields, bytes },
+        };
+        let target = self.service.router.find(&subject).ok_or(Refusal::NO_ROUTE)?;
+        let reply = match target.plan.action() {
+            Action::Backend(_) => return Ok(Routed::Upstream(target, target.upstreams[0])),
+            Action::Split(split) => {
+                return Ok(Routed::Upstream(target, target.upstreams[split.pick_index(fastrand::u64(..))]));
+            }
+            Action::Respond(response) => Reply::new(response.status())
+                .header(header::CONTENT_TYPE, response.content_type().clone())
+                .body(response.body().clone()),
+            Action::Redirect(redirect) => {
+                let place =
+                    Place { scheme: "http", host: authority, path: subject.path, query: subject.query };
+                let mut location = Vec::new();
+                redirect.render(&place, &mut location).map_err(|_| Refusal::BAD_REQUEST)?;
+                let location = HeaderValue::from_maybe_shared(Bytes::from(location));
+                Reply::new(redirect.status())
+                    .header(header::LOCATION, location.map_err(|_| Refusal::BAD_REQUEST)?)
+            }
+        };
+        Ok(Routed::Answer(target, reply))
+    }
+
+    /// Answers with a refusal and notes its reason.
+    pub(super) async fn refuse(&mut self, refusal: Refusal) -> Next {
+        self.record.reason = Some(refusal.reason);
+        self.answer(&refusal.reply(), None, refusal.closes).await
+    }
+
+    /// Answers in the server's place.
+    pub(super) async fn answer(&mut self, reply: &Reply, edits: Option<&HeaderEdits>, closes: bool) -> Next {
+        let is_read = self.has_head && self.client.discard_body();
+        let persistence = self.persistence(!closes && is_read);
+        let is_answer_to_head = self.has_head && self.scratch.request.is_head;
+        self.client.retract();
+        let queue = self.client.start_message(Encoder::Plain);
+        let date = HttpDate::from(SystemTime::now());
+        encode_reply(queue, reply, edits, date, persistence, is_answer_to_head);
+        self.record.sent_bytes += queue.len() as u64;
+        self.record.status = Some(reply.status().as_u16());
+        if !self.flush().await {
+            return Next::Close;
+        }
+        match persistence {
+            Persistence::Close if is_read => Next::Close,
+            Persistence::Close => Next::Linger,
+            _ => Next::Request,
+        }
+    }
+
+    /// Whether the client's connection stays open, and how it is told.
+    pub(super) fn persistence(&self, may_stay: bool) -> Persistence {
+        let request = &self.scratch.request;
+        if !may_stay || !request.keeps_alive || self.peer.entry.connections.is_draining() {
+            return Persistence::Close;
+        }
+        match request.version {
+            Version::Http10 => Persistence::OpenForHttp10,
+            Version::Http11 => Persistence::Open,
+        }
+    }
+
+    /// Writes what is queued to the client; false if the client doesn't take it.
+    async fn flush(&mut self) -> bool {
+        let mut patience = Patience::new(&mut self.peer.deadline);
+        let allowed = self.service.timeouts.body;
+        let flushed = poll_fn(|cx| match self.client.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(|_| Reason::ClientAbort)),
+            Poll::Pending => patience.poll(cx, 0, allowed).map(|()| Err(Reason::ClientTimeout)),
+        })
+        .await;
+        if let Err(reason) = flushed {
+            self.record.reason.get_or_insert(reason);
+        }
+        flushed.is_ok()
+    }
+
+    /// Counts and logs, and sets the clock for the next request.
+    fn settle(&mut self) {
+        let ended = Instant::now();
+        self.peer.deadline.set(ended + self.service.timeouts.idle);
+        self.record.count(self.service, ended);
+        let request = self.has_head.then(|| (&self.scratch.request, self.client.head_bytes()));
+        self.record.log(self.service, self.shared.worker, self.peer.client, request, ended);
+    }
+}
+
+/// A deadline that moves on when there is progress.
+#[derive(Debug)]
+pub(super) struct Patience<'a> {
+    deadline: &'a mut Deadline,
+    progress: Option<(u64, Duration)>,
+}
+
+impl<'a> Patience<'a> {
+    pub(super) fn new(deadline: &'a mut Deadline) -> Self {
+        Self { deadline, progress: None }
+    }
+
+    /// Ready when `allowed` has passed since `progress`, or what is waited for, last changed.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        progress: u64,
+        allowed: Duration,
+    ) -> Poll<()> {
+        if self.progress != Some((progress, allowed)) {
+            self.progress = Some((progress, allowed));
+            self.deadline.set(Instant::now() + allowed);
+        }
+        self.deadline.poll(cx)
+    }
+}
+
+/// A head's fields as routes look at them.
+struct HeadFields<'a> {
+    fields: &'a [Field],
+    bytes: &'a [u8],
+}
+
+impl Fields for HeadFields<'_> {
+    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        values(self.fields, self.bytes, name.as_bytes()).any(test)
+    }
+}

@@ -1,0 +1,471 @@
+//! An exchange's way to a server and back: a server is leased and reached, the request goes out, the response comes
+//! in, and what failed safely is tried again.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use super::body::{Sink, SourceError, Transfer, TransferError};
+use super::exchange::{Exchange, Next, Patience};
+use super::filter::{Request, Response, Verdict};
+use super::forwarded::Forwarded;
+use super::h1::{
+    Connection, Encoder, HeadEdits, HeadError, HeadLimits, OutgoingRequest, OutgoingResponse, Persistence,
+    encode_interim, encode_request, encode_response, request_encoder,
+};
+use super::head::{BodyLength, Version};
+use super::path::normalise;
+use super::refusal::Refusal;
+use super::reply::Reply;
+use super::route::Plan;
+use super::upgraded::ServerSide;
+use crate::backend::PickInput;
+use crate::metrics::Reason;
+use crate::net::Blocked;
+use crate::upstream::{Lease, Upstream};
+
+/// Heads of responses are bounded as the default is for requests: no configuration can know what its servers send.
+const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
+
+/// A connection to a leased server, for one exchange.
+#[derive(Debug)]
+struct Reached {
+    server: Connection,
+    lease: Lease,
+    is_reused: bool,
+}
+
+/// Why there is no response head.
+#[derive(Debug)]
+enum Broken {
+    /// The server's connection failed. `is_untouched`: before a byte of the response.
+    Server {
+        error: HeadError,
+        is_untouched: bool,
+    },
+    ServerTimeout,
+    /// The request's body could not be read.
+    Client(SourceError),
+    ClientTimeout,
+    /// The client's connection failed.
+    ClientGone,
+}
+
+/// How moving the bodies ended.
+#[derive(Debug)]
+enum Moved {
+    Whole,
+    Failed(Reason),
+    /// The server's body was broken before anything of the response had been sent.
+    BeforeAnything,
+}
+
+impl Exchange<'_> {
+    /// Serves the request from a backend.
+    pub(super) async fn forward(&mut self, plan: &Plan, at: usize) -> Next {
+        let upstream = &*self.service.upstreams[at].upstream;
+        self.record.upstream = Some(at);
+        if let Err(refusal) = self.bound_body() {
+            return self.refuse(refusal).await;
+        }
+        if let Some(reply) = self.filter_request(upstream).await {
+            return self.answer(&reply, None, false).await;
+        }
+        let mut upload = Transfer::default();
+        match self.converse(upstream, plan, &mut upload).await {
+            Ok(reached) => self.respond(upstream, plan, reached, upload).await,
+            Err(Some(refusal)) => self.refuse(refusal).await,
+            Err(None) => {
+                self.record.reason = Some(Reason::ClientAbort);
+                Next::Close
+            }
+        }
+    }
+
+    /// Holds the body to the frontend's limit.
+    fn bound_body(&mut self) -> Result<(), Refusal> {
+        let Some(limit) = self.service.limits.body_bytes else { return Ok(()) };
+        self.client.limit_body(limit);
+        match self.scratch.request.body {
+            BodyLength::Known(length) if length > limit => Err(Refusal::BODY_TOO_LARGE),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the filters see the request; the reply of the first that answers.
+    async fn filter_request(&mut self, upstream: &Upstream) -> Option<Reply> {
+        self.scratch.request_edits.clear();
+        for filter in &*self.service.filters {
+            let verdict = filter.request(&mut Request {
+                head: &self.scratch.request,
+                bytes: self.client.head_bytes(),
+                edits: &mut self.scratch.request_edits,
+                client: self.peer.client.socket(),
+                frontend: &self.service.name,
+                backend: upstream.backend().name(),
+            });
+            match verdict {
+                Verdict::Continue => {}
+                Verdict::Answer(reply) => return Some(reply),
+                Verdict::Wait(decision) => {
+                    if let Some(reply) = decision.await {
+                        return Some(reply);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends the request and reads the response's head, from another server or connection where that is safe. The
+    /// error is what to answer, if anybody is there to be answered.
+    async fn converse(
+        &mut self,
+        upstream: &Upstream,
+        plan: &Plan,
+        upload: &mut Transfer,
+    ) -> Result<Reached, Option<Refusal>> {
+        self.scratch.tried.clear();
+        let mut stale = None;
+        loop {
+            let mut reached = self.reach(upstream, stale.take()).await?;
+            let is_replayable = self.client.is_replayable();
+            self.write_request(plan, &mut reached);
+            *upload = Transfer::default();
+            let broken = match self.talk(upstream, &mut reached.server, upload).await {
+                Ok(()) => return Ok(reached),
+                Err(broken) => broken,
+            };
+            match broken {
+                Broken::Server { is_untouched: true, .. }
+                    if reached.is_reused
+                        && is_replayable
+                        && self.may_send_again(upstream, &reached.server) =>
+                {
+                    // A pooled connection whose server closed it: the server itself is probably fine.
+                    reached.lease.endpoint().clear_idle();
+                    self.rewind();
+                    self.count_retry(upstream);
+                    stale = Some(reached.lease);
+                }
+                Broken::Server { error, .. } => {
+                    tracing::debug!(server = %reached.lease.server().name(), %error, "no valid response");
+                    return Err(Some(Refusal::BAD_RESPONSE));
+                }
+                Broken::ServerTimeout => return Err(Some(Refusal::SERVER_TIMEOUT)),
+                Broken::ClientTimeout => return Err(Some(Refusal::CLIENT_TIMEOUT)),
+                Broken::Client(error) => return Err(Refusal::of_request_body(&error)),
+                Broken::ClientGone => return Err(None),
+            }
+        }
+    }
+
+    /// A connection to a server: the leased one's when `stale` is given, whose pooled connection was dead.
+    async fn reach(&mut self, upstream: &Upstream, mut stale: Option<Lease>) -> Result<Reached, Refusal> {
+        loop {
+            let is_fresh_wanted = stale.is_some();
+            let lease = match stale.take() {
+                Some(lease) => lease,
+                None => self.lease(upstream).await?,
+            };
+            self.record.endpoint = Some(Arc::clone(lease.endpoint()));
+            if !is_fresh_wanted && let Some(stream) = upstream.reuse(&lease) {
+                let server = Connection::new(stream, &self.shared.resources);
+                return Ok(Reached { server, lease, is_reused: true });
+            }
+            match upstream.connect(&lease).await {
+                Ok((stream, took)) => {
+                    self.record.connect = Some(took);
+                    let server = Connection::new(stream, &self.shared.resources);
+                    return Ok(Reached { server, lease, is_reused: false });
+                }
+                Err(error) => {
+                    tracing::debug!(server = %lease.server().name(), %error, "can't connect");
+                    self.scratch.tried.push(Arc::clone(lease.server()));
+                    if self.record.retries >= upstream.backend().retries() {
+                        return Err(Refusal::CONNECT_FAILED);
+                    }
+                    self.count_retry(upstream);
+                }
+            }
+        }
+    }
+
+    async fn lease(&self, upstream: &Upstream) -> Result<Lease, Refusal> {
+        let bytes = self.client.head_bytes();
+        let mut input = PickInput::default();
+        input.client = self.peer.client.ip();
+        input.uri = &bytes[self.scratch.request.target.path_and_query];
+        let tried = &self.scratch.tried;
+        upstream.lease(&input, tried).await.map_err(|error| {
+            // Every server there is has been tried.
+            if tried.is_empty() { Refusal::of_lease(error) } else { Refusal::CONNECT_FAILED }
+        })
+    }
+
+    fn count_retry(&mut self, upstream: &Upstream) {
+        self.record.retries += 1;
+        upstream.metrics().retry();
+    }
+
+    /// Whether the request can be repeated without the risk that it is carried out twice.
+    fn may_send_again(&self, upstream: &Upstream, server: &Connection) -> bool {
+        let request = &self.scratch.request;
+        let is_harmless = request.is_idempotent(self.client.head_bytes()) || !server.has_written();
+        is_harmless && self.record.retries < upstream.backend().retries()
+    }
+
+    /// Makes the request's body, all of which is in the buffer, whole again.
+    fn rewind(&mut self) {
+        if let BodyLength::Known(length) = self.scratch.request.body {
+            self.client.rewind(length);
+        }
+    }
+
+    fn write_request(&mut self, plan: &Plan, reached: &mut Reached) {
+        let super::connection::Scratch { request, request_edits, path, target, .. } = &mut *self.scratch;
+        let bytes = self.client.head_bytes();
+        let backend_forwards =
+            self.service.upstreams[self.record.upstream.unwrap_or(0)].upstream.backend().forwarded();
+        let forwarded = backend_forwards.then(|| Forwarded {
+            client: self.peer.client.ip(),
+            scheme: "http",
+            host: &bytes[request.authority],
+            is_trusted: self.service.trusts(self.peer.client),
+        });
+        target.clear();
+        let is_rewritten = plan.rewrite().is_some_and(|rewrite| {
+            // Routing has normalised it before, so it can't fail.
+            normalise(&bytes[request.target.path], path)
+                .is_ok_and(|path| rewrite.apply(path, bytes[request.target.query].strip_prefix(b"?"), target))
+        });
+        if !is_rewritten {
+            // Absolute form goes on in origin form (RFC 9112 section 3.2.1), where an empty path is "/".
+            if request.target.path.is_empty() {
+                target.push(b'/');
+            }
+            target.extend_from_slice(&bytes[request.target.path_and_query]);
+        }
+        let encoder = request_encoder(request);
+        let queue = reached.server.start_message(encoder);
+        encode_request(
+            queue,
+            OutgoingRequest {
+                head: request,
+                bytes,
+                target,
+                default_host: reached.lease.server().name(),
+                edits: HeadEdits { route: plan.request_headers(), filters: request_edits },
+                forwarded,
+            },
+        );
+    }
+
+    /// Sends head and body, and reads until the response's final head.
+    async fn talk(
+        &mut self,
+        upstream: &Upstream,
+        server: &mut Connection,
+        upload: &mut Transfer,
+    ) -> Result<(), Broken> {
+        let (client, shared) = (&mut *self.client, self.shared);
+        let (request, response) = (&self.scratch.request, &mut self.scratch.response);
+        let (wait_for_server, wait_for_client) =
+            (upstream.backend().timeouts().response, self.service.timeouts.body);
+        let mut patience = Patience::new(&mut self.peer.deadline);
+        let mut is_sent = false;
+        let mut interims = 0;
+        poll_fn(|cx| {
+            if !is_sent {
+                match upload.poll(cx, client, server, &shared.resources) {
+                    Poll::Ready(Ok(())) => is_sent = true,
+                    // The server may have answered before it stopped reading.
+                    Poll::Ready(Err(TransferError::Sink(_))) => is_sent = true,
+                    Poll::Ready(Err(TransferError::Source(error))) => {
+                        return Poll::Ready(Err(Broken::Client(error)));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            while let Poll::Ready(received) =
+                server.poll_response(cx, RESPONSE_LIMITS, request.is_head, response)
+            {
+                if let Err(error) = received {
+                    let is_untouched = interims == 0 && !server.has_more();
+                    return Poll::Ready(Err(Broken::Server { error, is_untouched }));
+                }
+                if response.status >= 200 || response.status == 101 {
+                    return Poll::Ready(Ok(()));
+                }
+                interims += 1;
+                // RFC 9110 section 15.2: never to an HTTP/1.0 client.
+                if request.version == Version::Http11 {
+                    encode_interim(client.queue(), response, server.head_bytes());
+                }
+            }
+            if !client.is_flushed() && matches!(client.poll_flush(cx), Poll::Ready(Err(_))) {
+                return Poll::Ready(Err(Broken::ClientGone));
+            }
+            // A client that waits for a 100 is not late: its server is.
+            let is_clients_turn = !is_sent
+                && upload.blocked() == Blocked::Source
+                && !(request.expects_continue && interims == 0 && upload.moved() == 0);
+            let (allowed, late) = if is_clients_turn {
+                (wait_for_client, Broken::ClientTimeout)
+            } else {
+                (wait_for_server, Broken::ServerTimeout)
+            };
+            let progress = upload.moved() + u64::from(is_sent) + interims;
+            patience.poll(cx, progress, allowed).map(|()| Err(late))
+        })
+        .await
+    }
+
+    /// Sends the response on.
+    async fn respond(
+        &mut self,
+        upstream: &Upstream,
+        plan: &Plan,
+        reached: Reached,
+        mut upload: Transfer,
+    ) -> Next {
+        let Reached { mut server, lease, .. } = reached;
+        let request = &self.scratch.request;
+        let response = &self.scratch.response;
+        self.record.status = Some(response.status);
+        self.record.first_byte = Some(self.record.began.elapsed());
+        let is_upgraded = response.status == 101;
+        if is_upgraded && !request.is_upgrade {
+            self.record.status = None;
+            return self.refuse(Refusal::BAD_RESPONSE).await;
+        }
+        let has_unknown_length = response.body == BodyLength::Unknown;
+        let is_chunked = has_unknown_length && request.version == Version::Http11;
+        let is_request_read = self.client.is_body_ended();
+        let persistence = if is_upgraded {
+            Persistence::Upgrade
+        } else {
+            self.persistence(is_request_read && (is_chunked || !has_unknown_length))
+        };
+        self.filter_response(&server);
+        self.write_response(plan, &server, persistence, is_chunked);
+        let mut download = Transfer::default();
+        let moved = self.move_bodies(upstream, &mut server, &mut upload, &mut download).await;
+        self.record.received_bytes += upload.moved();
+        self.record.sent_bytes += download.moved();
+        match moved {
+            Moved::Whole if is_upgraded => Next::Tunnel(Box::new(ServerSide {
+                server,
+                lease,
+                idle: upstream.backend().timeouts().tunnel,
+            })),
+            Moved::Whole => {
+                self.release(server, &lease);
+                match persistence {
+                    Persistence::Close if is_request_read => Next::Close,
+                    Persistence::Close => Next::Linger,
+                    _ => Next::Request,
+                }
+            }
+            Moved::BeforeAnything => {
+                self.record.status = None;
+                self.refuse(Refusal::BAD_RESPONSE).await
+            }
+            Moved::Failed(reason) => {
+                self.record.reason = Some(reason);
+                if has_unknown_length && !is_chunked {
+                    // Only a reset tells this client that the body is not whole.
+                    self.client.reset_on_close();
+                }
+                Next::Close
+            }
+        }
+    }
+
+    fn filter_response(&mut self, server: &Connection) {
+        self.scratch.response_edits.clear();
+        for filter in self.service.filters.iter().rev() {
+            filter.response(&mut Response {
+                head: &self.scratch.response,
+                bytes: server.head_bytes(),
+                edits: &mut self.scratch.response_edits,
+            });
+        }
+    }
+
+    fn write_response(
+        &mut self,
+        plan: &Plan,
+        server: &Connection,
+        persistence: Persistence,
+        is_chunked: bool,
+    ) {
+        let encoder = if is_chunked { Encoder::Chunked { left: 0 } } else { Encoder::Plain };
+        let queue = self.client.start_message(encoder);
+        let before = queue.len();
+        encode_response(
+            queue,
+            OutgoingResponse {
+                head: &self.scratch.response,
+                bytes: server.head_bytes(),
+                edits: HeadEdits { route: plan.response_headers(), filters: &self.scratch.response_edits },
+                persistence,
+                is_chunked,
+            },
+        );
+        self.record.sent_bytes += (queue.len() - before) as u64;
+    }
+
+    /// Moves the response's body, and what is left of the request's meanwhile.
+    async fn move_bodies(
+        &mut self,
+        upstream: &Upstream,
+        server: &mut Connection,
+        upload: &mut Transfer,
+        download: &mut Transfer,
+    ) -> Moved {
+        let (client, shared) = (&mut *self.client, self.shared);
+        let (wait_for_server, wait_for_client) =
+            (upstream.backend().timeouts().body, self.service.timeouts.body);
+        let mut patience = Patience::new(&mut self.peer.deadline);
+        let mut is_uploading = !client.is_body_ended();
+        poll_fn(|cx| {
+            if is_uploading {
+                // Whatever stops the upload, the response is what counts now; a client that is gone shows there.
+                is_uploading = upload.poll(cx, client, server, &shared.resources).is_pending();
+            }
+            match download.poll(cx, server, client, &shared.resources) {
+                Poll::Ready(Ok(())) => Poll::Ready(Moved::Whole),
+                Poll::Ready(Err(TransferError::Source(_))) if !client.has_written() => {
+                    Poll::Ready(Moved::BeforeAnything)
+                }
+                Poll::Ready(Err(TransferError::Source(_))) => Poll::Ready(Moved::Failed(Reason::ServerAbort)),
+                Poll::Ready(Err(TransferError::Sink(_))) => Poll::Ready(Moved::Failed(Reason::ClientAbort)),
+                Poll::Pending => {
+                    let (allowed, reason) = match download.blocked() {
+                        Blocked::Source => (wait_for_server, Reason::ServerTimeout),
+                        Blocked::Sink => (wait_for_client, Reason::ClientTimeout),
+                    };
+                    let progress = upload.moved() + download.moved();
+                    patience.poll(cx, progress, allowed).map(|()| Moved::Failed(reason))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Gives the server's connection back to its pool, if it can serve again.
+    fn release(&self, server: Connection, lease: &Lease) {
+        let is_reusable = self.scratch.response.keeps_alive
+            && server.is_body_ended()
+            && !server.has_more()
+            && server.is_flushed()
+            && self.client.is_body_ended();
+        let stream = server.into_stream(&self.shared.resources);
+        if is_reusable {
+            lease.endpoint().put_idle(stream, Instant::now().into_std());
+        }
+    }
+}

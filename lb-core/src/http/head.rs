@@ -1,0 +1,246 @@
+//! The head of a message: its start line and fields as ranges into the bytes they were read as.
+//!
+//! A head is parsed once and borrowed ever after; what changes on the way is a list of edits beside it
+//! ([`super::filter`]), and what is written out is made from both in one pass. Every protocol end produces this form.
+
+use std::ops::Index;
+
+/// A range of a head's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Where `part` lies in `whole`; the empty span when it doesn't.
+    pub(crate) fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        if start > whole.len() || part.len() > whole.len() - start {
+            return Self::default();
+        }
+        Self::new(start, start + part.len())
+    }
+
+    /// Heads are bounded far below 4 GiB (`limits.head_bytes`); one that weren't would give an empty span.
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        match (u32::try_from(start), u32::try_from(end)) {
+            (Ok(start), Ok(end)) if start <= end => Self { start, end },
+            _ => Self::default(),
+        }
+    }
+
+    pub(crate) fn of_bytes(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+impl Index<Span> for [u8] {
+    type Output = [u8];
+
+    fn index(&self, span: Span) -> &[u8] {
+        span.of_bytes(self)
+    }
+}
+
+/// One header field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: Span,
+    pub(crate) value: Span,
+    pub(crate) known: Known,
+    /// Concerns this connection only and is not passed on (RFC 9110 section 7.6.1).
+    pub(crate) is_hop_by_hop: bool,
+}
+
+/// The fields that the proxy itself has to understand, so that the rest of the code compares no strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Other,
+    Connection,
+    ContentLength,
+    Expect,
+    Host,
+    Http2Settings,
+    KeepAlive,
+    MaxForwards,
+    ProxyConnection,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    XForwardedFor,
+    XForwardedHost,
+    XForwardedProto,
+}
+
+impl Known {
+    /// Which field this is a name of, in any case.
+    pub(crate) fn of(name: &[u8]) -> Self {
+        // The length decides between at most three candidates.
+        let candidates: &[(&[u8], Self)] = match name.len() {
+            2 => &[(b"te", Self::Te)],
+            4 => &[(b"host", Self::Host)],
+            6 => &[(b"expect", Self::Expect)],
+            7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
+            10 => &[(b"connection", Self::Connection), (b"keep-alive", Self::KeepAlive)],
+            12 => &[(b"max-forwards", Self::MaxForwards)],
+            14 => &[(b"content-length", Self::ContentLength), (b"http2-settings", Self::Http2Settings)],
+            15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
+            16 => {
+                &[(b"proxy-connection", Self::ProxyConnection), (b"x-forwarded-host", Self::XForwardedHost)]
+            }
+            17 => &[
+                (b"transfer-encoding", Self::TransferEncoding),
+                (b"x-forwarded-proto", Self::XForwardedProto),
+            ],
+            _ => &[],
+        };
+        candidates
+            .iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known))
+            .map_or(Self::Other, |(_, known)| *known)
+    }
+
+    /// Whether the field never passes a proxy as it is.
+    pub(crate) fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Self::Connection
+                | Self::Http2Settings
+                | Self::KeepAlive
+                | Self::ProxyConnection
+                | Self::Te
+                | Self::TransferEncoding
+                | Self::Upgrade
+        )
+    }
+}
+
+/// How long a message's body is said to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    /// There is no body.
+    #[default]
+    None,
+    /// So many bytes, above 0 or announced as 0.
+    Known(u64),
+    /// Until its end is seen.
+    Unknown,
+}
+
+/// A request's head.
+#[derive(Debug, Default)]
+pub(crate) struct RequestHead {
+    pub(crate) method: Span,
+    pub(crate) target: Target,
+    /// The host and port that the request is for; empty only from an HTTP/1.0 client that names none.
+    pub(crate) authority: Span,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) body: BodyLength,
+    pub(crate) version: Version,
+    pub(crate) is_head: bool,
+    /// The client keeps the connection open for another request.
+    pub(crate) keeps_alive: bool,
+    /// The client waits for a 100 before it sends the body.
+    pub(crate) expects_continue: bool,
+    /// The client offers to change to the protocol in the field `Upgrade`.
+    pub(crate) is_upgrade: bool,
+    pub(crate) accepts_trailers: bool,
+    pub(crate) announces_trailers: bool,
+}
+
+/// A response's head.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseHead {
+    pub(crate) status: u16,
+    pub(crate) reason: Span,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) body: BodyLength,
+    /// The server keeps the connection open for another request.
+    pub(crate) keeps_alive: bool,
+    pub(crate) announces_trailers: bool,
+}
+
+/// What a request asks for (RFC 9112 section 3.2).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Target {
+    pub(crate) form: TargetForm,
+    /// The path; `*` for the asterisk form. From `http://host?q` it is empty and means `/`.
+    pub(crate) path: Span,
+    /// The query with its `?`; empty when there is none.
+    pub(crate) query: Span,
+    /// Path and query together, as sent on.
+    pub(crate) path_and_query: Span,
+    /// As received, for the log.
+    pub(crate) raw: Span,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TargetForm {
+    #[default]
+    Origin,
+    Absolute,
+    Authority,
+    Asterisk,
+}
+
+/// The protocol version that the client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+impl Version {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+impl RequestHead {
+    /// The first field of this kind.
+    pub(crate) fn field(&self, known: Known) -> Option<&Field> {
+        self.fields.iter().find(|field| field.known == known)
+    }
+
+    /// Forgets the last message and keeps the memory of its field list.
+    pub(crate) fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::default() };
+    }
+
+    /// Whether the method is safe to repeat whatever became of the first attempt (RFC 9110 section 9.2.2).
+    pub(crate) fn is_idempotent(&self, bytes: &[u8]) -> bool {
+        matches!(&bytes[self.method], b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE")
+    }
+}
+
+impl ResponseHead {
+    pub(crate) fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::default() };
+    }
+}
+
+/// The values of the fields called `name` (any case), in order.
+pub(crate) fn values<'a>(
+    fields: &'a [Field],
+    bytes: &'a [u8],
+    name: &'a [u8],
+) -> impl Iterator<Item = &'a [u8]> + 'a {
+    fields
+        .iter()
+        .filter(move |field| bytes[field.name].eq_ignore_ascii_case(name))
+        .map(move |field| &bytes[field.value])
+}
