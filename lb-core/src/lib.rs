@@ -25,3 +25,5 @@ pub mod sys;
 pub mod tcp;
 #[cfg(feature = "proxy")]
 pub mod upstream;
+
+pub mod prelude;

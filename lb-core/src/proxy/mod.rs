@@ -1,5 +1,33 @@
-//! proxy
+//! The proxy as a whole: what is built from frontends and backends, the workers that run it, and changing all of it
+//! while it runs.
+//!
+//! [`ProxyBuilder`] checks and makes a [`Snapshot`]; building starts nothing. [`Proxy::run`] starts workers, binds
+//! listeners and applies the snapshot; [`Handle::apply`] replaces it: listeners, servers, pools and counters that are
+//! in both are carried over, so that no request notices.
 
 #[allow(dead_code, reason = "the proxy that runs it lands next")]
 mod admin;
+mod builder;
+mod control;
+mod error;
+mod frontend;
+mod handle;
+#[cfg(feature = "http")]
+mod http_mode;
+mod limit;
+mod listener;
+mod run;
+mod running;
 pub mod status;
+mod tcp_mode;
+mod worker;
+
+pub use builder::{IntoFrontend, ProxyBuilder, Snapshot};
+pub use error::{BindError, BuildError, BuildProblem, RunError};
+pub use frontend::Frontend;
+pub use handle::Handle;
+#[cfg(feature = "http")]
+pub use http_mode::HttpFrontend;
+pub use run::Proxy;
+pub use tcp_mode::TcpFrontend;
+pub use worker::Workers;

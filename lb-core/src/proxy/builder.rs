@@ -1,0 +1,179 @@
+//! From frontends to a checked snapshot.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::frontend::Frontend;
+use super::run::Proxy;
+use super::worker::Workers;
+use super::{BuildError, BuildProblem};
+use crate::access_log::AccessLog;
+use crate::backend::Backend;
+use crate::sys::ListenAddress;
+
+/// The validated, immutable form of one whole configuration.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(super) frontends: Vec<Frontend>,
+    /// Every backend that a frontend uses, by name.
+    pub(super) backends: BTreeMap<Arc<str>, Backend>,
+    pub(super) workers: Workers,
+    pub(super) drain_timeout: Duration,
+    pub(super) max_connections: usize,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) access_log: Option<Arc<dyn AccessLog>>,
+}
+
+/// Puts a proxy together; see [`Proxy`].
+#[derive(Debug)]
+pub struct ProxyBuilder {
+    snapshot: Snapshot,
+    problems: Vec<BuildProblem>,
+    broken: Option<BuildError>,
+}
+
+/// What can become a frontend when it is added.
+pub trait IntoFrontend {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// When it can't serve as it is.
+    fn into_frontend(self) -> Result<Frontend, BuildError>;
+}
+
+impl IntoFrontend for Frontend {
+    fn into_frontend(self) -> Result<Frontend, BuildError> {
+        Ok(self)
+    }
+}
+
+impl IntoFrontend for super::TcpFrontend {
+    fn into_frontend(self) -> Result<Frontend, BuildError> {
+        self.build()
+    }
+}
+
+impl Default for ProxyBuilder {
+    fn default() -> Self {
+        let snapshot = Snapshot {
+            frontends: Vec::new(),
+            backends: BTreeMap::new(),
+            workers: Workers::default(),
+            drain_timeout: Duration::from_secs(30),
+            max_connections: 0,
+            admin: None,
+            access_log: None,
+        };
+        Self { snapshot, problems: Vec::new(), broken: None }
+    }
+}
+
+impl ProxyBuilder {
+    /// Adds a frontend with its routes and backends. What is wrong with it shows in [`build`](Self::build).
+    #[must_use]
+    pub fn frontend(mut self, frontend: impl IntoFrontend) -> Self {
+        match frontend.into_frontend() {
+            Ok(frontend) => self.snapshot.frontends.push(frontend),
+            Err(error) => self.broken = self.broken.or(Some(error)),
+        }
+        self
+    }
+
+    /// Sets how many workers there are. Default: [`Workers::Auto`].
+    #[must_use]
+    pub fn workers(mut self, workers: Workers) -> Self {
+        self.snapshot.workers = workers;
+        self
+    }
+
+    /// Sets how long a stopping proxy or a removed listener waits for its connections. Default 30 s.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.snapshot.drain_timeout = timeout;
+        self
+    }
+
+    /// Takes at most so many connections at a time over all frontends; more wait. Default 0: no bound.
+    #[must_use]
+    pub fn max_connections(mut self, max: usize) -> Self {
+        self.snapshot.max_connections = max;
+        self
+    }
+
+    /// Serves metrics, health and status on this address. Default: nowhere.
+    #[must_use]
+    pub fn admin(mut self, address: SocketAddr) -> Self {
+        self.snapshot.admin = Some(address);
+        self
+    }
+
+    /// Tells `log` of every exchange and tunnel. Default: nobody.
+    #[must_use]
+    pub fn access_log(mut self, log: impl AccessLog + 'static) -> Self {
+        self.snapshot.access_log = Some(Arc::new(log));
+        self
+    }
+
+    /// Checks everything and makes the proxy, which nothing of runs yet.
+    ///
+    /// # Errors
+    /// All problems of the whole, or those of the first frontend that has any.
+    pub fn build(self) -> Result<Proxy, BuildError> {
+        self.snapshot().map(Proxy::new)
+    }
+
+    /// Checks everything and makes what [`Handle::apply`](super::Handle::apply) gives a running proxy.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn snapshot(mut self) -> Result<Snapshot, BuildError> {
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        self.check_frontends();
+        self.collect_backends();
+        if self.problems.is_empty() { Ok(self.snapshot) } else { Err(BuildError::proxy(self.problems)) }
+    }
+
+    fn check_frontends(&mut self) {
+        let frontends = &self.snapshot.frontends;
+        if frontends.is_empty() {
+            self.problems.push(BuildProblem::NoFrontend);
+        }
+        let mut listeners = Vec::new();
+        for (at, frontend) in frontends.iter().enumerate() {
+            if frontends[..at].iter().any(|other| other.name == frontend.name) {
+                self.problems.push(BuildProblem::DuplicateFrontend(frontend.name.to_string()));
+            }
+            for address in &frontend.listen {
+                let is_chosen_by_kernel = matches!(address, ListenAddress::Tcp(addr) if addr.port() == 0);
+                if !is_chosen_by_kernel && listeners.contains(&address) {
+                    self.problems.push(BuildProblem::DuplicateListener(address.to_string()));
+                }
+                listeners.push(address);
+            }
+        }
+    }
+
+    fn collect_backends(&mut self) {
+        for backend in self.snapshot.frontends.iter().flat_map(|frontend| frontend.mode.backends()) {
+            let known =
+                self.snapshot.backends.entry(Arc::clone(backend.name())).or_insert_with(|| backend.clone());
+            if !known.is_same(backend) {
+                self.problems.push(BuildProblem::DuplicateBackend(backend.name().to_string()));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("frontends", &self.frontends)
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,343 @@
+//! The control plane: starts the workers, applies snapshots, knows how everything is, and ends it all.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::admin;
+use super::builder::Snapshot;
+use super::limit::ConnectionLimit;
+use super::running::{Means, Running};
+use super::status::{BackendStatus, ConfigStatus, FrontendStatus, ServerReport, Status};
+use super::worker::Worker;
+use super::{BindError, RunError};
+use crate::access_log::AccessLog;
+use crate::discovery::{self, Resolver};
+use crate::health;
+use crate::metrics::{EncodeError, Gauges, Metrics, ServerGauge};
+use crate::sys;
+use crate::upstream::SharedBackend;
+
+/// How long new names are looked up before their backends serve all the same.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
+/// A running reload, as [`Handle::on_reload`](super::Handle::on_reload) makes it.
+pub(super) type Reloading = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+
+/// Everything that outlives a snapshot.
+pub(super) struct ControlPlane {
+    metrics: Metrics,
+    /// Taken by [`ControlPlane::start`].
+    initial: Mutex<Option<Snapshot>>,
+    settings: Mutex<Settings>,
+    started: Instant,
+    workers: OnceLock<Vec<Worker>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    running: Mutex<Running>,
+    /// One snapshot at a time.
+    applying: tokio::sync::Mutex<()>,
+    limit: Arc<ConnectionLimit>,
+    resolver: OnceLock<Resolver>,
+    is_started: AtomicBool,
+    is_draining: AtomicBool,
+    /// Ends every task and every worker.
+    stop: CancellationToken,
+    accepting: Mutex<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+    reload: OnceLock<Box<dyn Fn() -> Reloading + Send + Sync>>,
+    config: Mutex<Option<ConfigStatus>>,
+}
+
+/// What of a snapshot the control plane itself goes by.
+#[derive(Clone)]
+struct Settings {
+    drain_timeout: Duration,
+    access_log: Option<Arc<dyn AccessLog>>,
+    /// The admin listener's address, and what ends it.
+    admin: Option<(SocketAddr, CancellationToken)>,
+}
+
+impl ControlPlane {
+    pub(super) fn new(snapshot: Snapshot) -> Arc<Self> {
+        let metrics = Metrics::new(snapshot.workers.count());
+        let drain_timeout = snapshot.drain_timeout;
+        let control = Arc::new(Self {
+            metrics: metrics.clone(),
+            initial: Mutex::new(Some(snapshot)),
+            settings: Mutex::new(Settings { drain_timeout, access_log: None, admin: None }),
+            started: Instant::now(),
+            workers: OnceLock::new(),
+            threads: Mutex::default(),
+            running: Mutex::default(),
+            applying: tokio::sync::Mutex::default(),
+            limit: ConnectionLimit::new(0),
+            resolver: OnceLock::new(),
+            is_started: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+            accepting: Mutex::new(mpsc::channel(1)),
+            reload: OnceLock::new(),
+            config: Mutex::default(),
+        });
+        let source: Arc<dyn Gauges> = Arc::clone(&control) as _;
+        metrics.read_gauges_from(Arc::downgrade(&source));
+        control
+    }
+
+    /// Starts the workers and applies the first snapshot. On an error everything that was started has ended.
+    pub(super) async fn start(self: &Arc<Self>) -> Result<(), RunError> {
+        let Some(snapshot) = lock(&self.initial).take() else { return Ok(()) };
+        if let Err(error) = sys::raise_open_files_limit() {
+            tracing::warn!(%error, "can't raise the limit on open files");
+        }
+        let kind = snapshot.workers;
+        let mut workers = Vec::new();
+        for index in 0..kind.count() {
+            let (worker, thread) = Worker::start(index, kind, self.stop.clone()).map_err(RunError::Worker)?;
+            lock(&self.threads).extend(thread);
+            workers.push(worker);
+        }
+        // Only this function, which runs once, sets it.
+        let _ = self.workers.set(workers);
+        if let Err(error) = self.apply(snapshot).await {
+            self.end().await;
+            return Err(error.into());
+        }
+        self.metrics.configured(SystemTime::now());
+        self.is_started.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes `snapshot` what serves, or changes nothing.
+    pub(super) async fn apply(self: &Arc<Self>, snapshot: Snapshot) -> Result<(), BindError> {
+        let _one_at_a_time = self.applying.lock().await;
+        let workers = self.workers.get().map_or(&[][..], Vec::as_slice);
+        let admin = self.bind_admin(snapshot.admin).await?;
+        let settings = snapshot.clone();
+        let prepared = lock(&self.running).prepare(snapshot, workers.len())?;
+        let resolver = self.resolver.get_or_init(Resolver::system);
+        discovery::first_answers(prepared.rosters(), resolver, FIRST_ANSWER).await;
+        let accepting = lock(&self.accepting).0.clone();
+        let means = Means {
+            workers,
+            metrics: &self.metrics,
+            limit: &self.limit,
+            accepting: &accepting,
+            start_tasks: &|shared| self.start_tasks(shared, resolver),
+        };
+        lock(&self.running).swap(prepared, means);
+        self.settle(settings, admin);
+        Ok(())
+    }
+
+    /// Stops accepting, waits for open connections as long as the snapshot says, and ends everything.
+    pub(super) async fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+        lock(&self.running).close_listeners();
+        let drain_timeout = lock(&self.settings).drain_timeout;
+        let drained = tokio::time::timeout(drain_timeout, async {
+            self.accept_loops_ended().await;
+            let connections = lock(&self.running).connections();
+            connections.iter().for_each(|connections| connections.drain());
+            for connections in connections {
+                connections.closed().await;
+            }
+        });
+        if drained.await.is_err() {
+            let connections = lock(&self.running).connections();
+            let left: usize = connections.iter().map(|connections| connections.count()).sum();
+            tracing::warn!(connections = left, "the time for draining ran out; closing what is open");
+            connections.iter().for_each(|connections| connections.abort());
+        }
+        self.end().await;
+    }
+
+    /// Ends everything at once.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Where a frontend listens.
+    pub(super) fn addresses(&self, frontend: &str) -> Vec<String> {
+        let mut addresses: Vec<_> =
+            lock(&self.running).addresses(frontend).map(ToString::to_string).collect();
+        addresses.sort_unstable();
+        addresses
+    }
+
+    pub(super) fn admin_address(&self) -> Option<SocketAddr> {
+        lock(&self.settings).admin.as_ref().map(|(address, _)| *address)
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn set_reload(&self, reload: Box<dyn Fn() -> Reloading + Send + Sync>) {
+        // The first to say how a reload is done keeps the say.
+        let _ = self.reload.set(reload);
+    }
+
+    pub(super) fn set_config(&self, config: ConfigStatus) {
+        *lock(&self.config) = Some(config);
+    }
+
+    async fn bind_admin(&self, wanted: Option<SocketAddr>) -> Result<Option<TcpListener>, BindError> {
+        let Some(address) = wanted else { return Ok(None) };
+        if self.admin_address().is_some_and(|bound| is_same(address, bound)) {
+            return Ok(None);
+        }
+        let listener = TcpListener::bind(address).await;
+        let bound = listener.map_err(|source| BindError {
+            what: "admin".into(),
+            address: address.to_string(),
+            source,
+        });
+        bound.map(Some)
+    }
+
+    fn settle(self: &Arc<Self>, snapshot: Snapshot, admin: Option<TcpListener>) {
+        let mut settings = lock(&self.settings);
+        settings.drain_timeout = snapshot.drain_timeout;
+        settings.access_log = snapshot.access_log;
+        let stays = settings.admin.as_ref().is_some_and(|(bound, _)| {
+            snapshot.admin.is_some_and(|wanted| is_same(wanted, *bound)) && admin.is_none()
+        });
+        if !stays && let Some((_, stop)) = settings.admin.take() {
+            stop.cancel();
+        }
+        if let Some(listener) = admin
+            && let Ok(address) = listener.local_addr()
+        {
+            let stop = self.stop.child_token();
+            tokio::spawn(admin::serve(listener, Arc::clone(self) as Arc<dyn admin::Control>, stop.clone()));
+            settings.admin = Some((address, stop));
+        }
+    }
+
+    fn start_tasks(&self, shared: &SharedBackend, resolver: &Resolver) -> CancellationToken {
+        let stop = self.stop.child_token();
+        let roster = || Arc::clone(&shared.roster);
+        tokio::spawn(health::run(roster(), self.metrics.clone(), stop.clone()));
+        tokio::spawn(discovery::run(roster(), resolver.clone(), stop.clone()));
+        stop
+    }
+
+    async fn accept_loops_ended(&self) {
+        // With our own sender gone, the channel closes when the last accept loop has dropped its own.
+        let (_, mut ended) = std::mem::replace(&mut *lock(&self.accepting), mpsc::channel(1));
+        while ended.recv().await.is_some() {}
+    }
+
+    async fn end(&self) {
+        self.stop.cancel();
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let access_log = lock(&self.settings).access_log.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a worker panicked");
+                }
+            }
+            if let Some(log) = access_log {
+                log.flush();
+            }
+        });
+        // A runtime that is being shut down may refuse; then the process is ending anyway.
+        let _ = ended.await;
+    }
+}
+
+/// Whether an address asked for is the one bound, whose port the kernel may have chosen.
+fn is_same(wanted: SocketAddr, bound: SocketAddr) -> bool {
+    wanted.ip() == bound.ip() && (wanted.port() == bound.port() || wanted.port() == 0)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl admin::Control for ControlPlane {
+    fn metrics(&self) -> Result<String, EncodeError> {
+        self.metrics.encode()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_started.load(Ordering::Acquire)
+            && !self.is_draining.load(Ordering::Acquire)
+            && lock(&self.running).rosters().all(|roster| roster.all_checked())
+    }
+
+    fn status(&self) -> Status {
+        let running = lock(&self.running);
+        let frontends = running.frontends().map(|frontend| {
+            let metrics = self.metrics.frontend(&frontend.name);
+            FrontendStatus {
+                name: frontend.name.to_string(),
+                mode: frontend.mode.name(),
+                listen: running.addresses(&frontend.name).map(ToString::to_string).collect(),
+                connections: metrics.open_connections(),
+                connections_total: metrics.connections(),
+            }
+        });
+        let backends = running.rosters().map(|roster| {
+            let name = roster.backend().name();
+            let report = |server: crate::backend::ServerStatus| {
+                let requests = self.metrics.server(name, &server.name).requests();
+                ServerReport { server, requests }
+            };
+            BackendStatus {
+                name: name.to_string(),
+                balance: roster.backend().policy().name().to_owned(),
+                servers: roster.status().into_iter().map(report).collect(),
+            }
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: self.started.elapsed(),
+            config: lock(&self.config).clone(),
+            frontends: frontends.collect(),
+            backends: backends.collect(),
+        }
+    }
+
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + '_>> {
+        match self.reload.get() {
+            Some(reload) => reload(),
+            None => Box::pin(async { Err("there is no configuration file to reload".to_owned()) }),
+        }
+    }
+}
+
+impl Gauges for ControlPlane {
+    fn servers(&self, visit: &mut dyn FnMut(ServerGauge<'_>)) {
+        for roster in lock(&self.running).rosters() {
+            for server in roster.status() {
+                visit(ServerGauge {
+                    backend: roster.backend().name(),
+                    server: &server.name,
+                    is_up: server.is_available,
+                    in_flight: server.in_flight.into(),
+                });
+            }
+        }
+    }
+
+    fn access_log_lost(&self) -> u64 {
+        lock(&self.settings).access_log.as_ref().map_or(0, |log| log.lost())
+    }
+}
+
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPlane").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+//! A frontend: where it listens, what it serves there.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::listener::Acceptor;
+use super::{BuildError, BuildProblem};
+use crate::access_log::AccessLog;
+use crate::backend::Backend;
+use crate::metrics::Metrics;
+use crate::net::{Admission, Resources};
+use crate::sys::ListenAddress;
+use crate::upstream::Upstream;
+
+/// A checked frontend, ready for [`ProxyBuilder::frontend`](super::ProxyBuilder::frontend).
+///
+/// Made by [`Frontend::http`](Frontend::http) or [`Frontend::tcp`](Frontend::tcp) and the builders these return.
+#[derive(Clone, Debug)]
+pub struct Frontend {
+    pub(super) name: Arc<str>,
+    pub(super) listen: Vec<ListenAddress>,
+    pub(super) max_connections: usize,
+    pub(super) admission: Option<Arc<dyn Admission>>,
+    pub(super) mode: Arc<dyn Mode>,
+}
+
+/// What a frontend does with connections.
+pub(crate) trait Mode: fmt::Debug + Send + Sync {
+    /// `http` or `tcp`.
+    fn name(&self) -> &'static str;
+
+    /// The backends it sends to, in the order in which [`Seat::upstreams`] has them.
+    fn backends(&self) -> &[Backend];
+
+    /// Takes a worker's seat: makes an acceptor, or gives the one from before this mode's work and returns it.
+    fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor>;
+}
+
+/// A frontend's place on one worker.
+pub(crate) struct Seat<'a> {
+    pub(crate) frontend: &'a Arc<str>,
+    pub(crate) worker: usize,
+    pub(crate) resources: &'a Arc<Resources>,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) access_log: Option<&'a Arc<dyn AccessLog>>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+}
+
+/// What both kinds of frontends have in common, while they are built.
+#[derive(Clone, Debug)]
+pub(super) struct Listening {
+    pub(super) name: String,
+    pub(super) listen: Vec<String>,
+    pub(super) max_connections: usize,
+    pub(super) admission: Option<Arc<dyn Admission>>,
+}
+
+impl Listening {
+    pub(super) fn new(name: String) -> Self {
+        Self { name, listen: Vec::new(), max_connections: 0, admission: None }
+    }
+
+    /// Checks what is common and joins it with the mode, whose own problems are `problems`.
+    pub(super) fn build(
+        self,
+        mode: Arc<dyn Mode>,
+        problems: Vec<BuildProblem>,
+    ) -> Result<Frontend, BuildError> {
+        match self.parse() {
+            Ok(listen) if problems.is_empty() => {
+                let (max_connections, admission) = (self.max_connections, self.admission);
+                Ok(Frontend { name: self.name.into(), listen, max_connections, admission, mode })
+            }
+            _ => Err(self.refuse(problems)),
+        }
+    }
+
+    /// The mode's problems together with what is wrong with the addresses.
+    pub(super) fn refuse(self, mut problems: Vec<BuildProblem>) -> BuildError {
+        problems.extend(self.parse().err().into_iter().flatten());
+        BuildError::frontend(self.name, problems)
+    }
+
+    fn parse(&self) -> Result<Vec<ListenAddress>, Vec<BuildProblem>> {
+        let (mut listen, mut problems) = (Vec::new(), Vec::new());
+        if self.listen.is_empty() {
+            problems.push(BuildProblem::NoListener);
+        }
+        for address in &self.listen {
+            match parse_listen(address) {
+                Ok(addresses) => listen.extend(addresses),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(listen) } else { Err(problems) }
+    }
+}
+
+/// Reads `host:port`, `[::]:80` or `unix:/run/lb.sock`. A host name is looked up, and all its addresses are meant.
+pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, BuildProblem> {
+    let invalid = |why: &str| BuildProblem::Listen { address: text.to_owned(), why: why.to_owned() };
+    if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(invalid("it names no path"));
+        }
+        return Ok(vec![ListenAddress::Unix(PathBuf::from(path))]);
+    }
+    if let Ok(addr) = text.parse::<SocketAddr>() {
+        return Ok(vec![ListenAddress::Tcp(addr)]);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| invalid("it has no port"))?;
+    port.parse::<u16>().map_err(|_| invalid("its port is not a number from 0 to 65535"))?;
+    if host.is_empty() {
+        return Err(invalid("it has no host; write 0.0.0.0 or [::] for all"));
+    }
+    let found = text.to_socket_addrs().map_err(|error| invalid(&error.to_string()))?;
+    let mut addresses: Vec<_> = found.map(ListenAddress::Tcp).collect();
+    addresses.dedup();
+    if addresses.is_empty() { Err(invalid("its host has no address")) } else { Ok(addresses) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses() {
+        for (text, expected) in [
+            ("0.0.0.0:80", Some("0.0.0.0:80")),
+            ("[::]:80", Some("[::]:80")),
+            ("127.0.0.1:0", Some("127.0.0.1:0")),
+            ("unix:/run/lb.sock", Some("unix:/run/lb.sock")),
+            ("unix:", None),
+            ("80", None),
+            (":80", None),
+            ("0.0.0.0:99999", None),
+            ("0.0.0.0:http", None),
+        ] {
+            let parsed = parse_listen(text).ok().map(|addresses| addresses[0].to_string());
+            assert_eq!(parsed.as_deref(), expected, "{text}");
+        }
+    }
+}

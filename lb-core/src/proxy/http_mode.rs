@@ -1,0 +1,253 @@
+//! Frontends in mode `http`.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::builder::IntoFrontend;
+use super::frontend::{Frontend, Listening, Mode, Seat};
+use super::limit::Permits;
+use super::listener::Acceptor;
+use super::{BuildError, BuildProblem};
+use crate::backend::Backend;
+use crate::http::route::{Plan, Route, Router};
+use crate::http::{
+    ClientConnection, Entry, Filter, FrontendTimeouts, Limits, RouteTarget, Service, Shared, UpstreamUse,
+};
+use crate::live::Live;
+use crate::net::{Admission, ClientAddress, Connections, Stream};
+
+/// Builds a frontend that reads requests and routes each to a backend. Made by [`Frontend::http`].
+#[derive(Clone)]
+pub struct HttpFrontend {
+    listening: Listening,
+    routes: Vec<Route>,
+    filters: Vec<Arc<dyn Filter>>,
+    timeouts: FrontendTimeouts,
+    limits: Limits,
+    trusted_proxies: Vec<IpNet>,
+}
+
+impl Frontend {
+    /// A frontend in mode `http`.
+    ///
+    /// ```
+    /// use lb_core::prelude::*;
+    ///
+    /// let shop = Backend::builder("shop").server("10.0.0.1:80").server("10.0.0.2:80").build()?;
+    /// let admin = Backend::builder("admin").server("10.0.1.1:80").build()?;
+    /// let web = Frontend::http("web")
+    ///     .listen("127.0.0.1:0")
+    ///     .route(Route::prefix("/admin").to(&admin))
+    ///     .route(Route::any().to(&shop));
+    /// let proxy = Proxy::builder().frontend(web).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn http(name: impl Into<String>) -> HttpFrontend {
+        HttpFrontend {
+            listening: Listening::new(name.into()),
+            routes: Vec::new(),
+            filters: Vec::new(),
+            timeouts: FrontendTimeouts::default(),
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl HttpFrontend {
+    /// Adds an address to listen on: `host:port`, `[::]:80` or `unix:/run/lb.sock`.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listening.listen.push(address.into());
+        self
+    }
+
+    /// Adds a route. The most specific that matches a request is taken; among equals the one added first.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Sends to `backend` what no other route takes.
+    #[must_use]
+    pub fn backend(self, backend: &Backend) -> Self {
+        self.route(Route::any().to(backend))
+    }
+
+    /// Adds a filter behind those added before.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Filter) -> Self {
+        self.filters.push(Arc::new(filter));
+        self
+    }
+
+    /// Sets how long clients are waited for.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: FrontendTimeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sets how large requests may be.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Believes the X-Forwarded-For, -Proto and -Host of clients in these networks. Default: nobody's.
+    #[must_use]
+    pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.trusted_proxies.extend(networks);
+        self
+    }
+
+    /// Takes at most so many connections at a time; more wait. Default 0: no bound.
+    #[must_use]
+    pub fn max_connections(mut self, max: usize) -> Self {
+        self.listening.max_connections = max;
+        self
+    }
+
+    /// Asks `admission` about each client's address.
+    #[must_use]
+    pub fn admission(mut self, admission: impl Admission) -> Self {
+        self.listening.admission = Some(Arc::new(admission));
+        self
+    }
+
+    /// Checks the frontend. [`ProxyBuilder::frontend`](super::ProxyBuilder::frontend) does it too.
+    ///
+    /// # Errors
+    /// All problems at once: an address that can't be read, none at all, no route, routes that can't be built.
+    pub fn build(self) -> Result<Frontend, BuildError> {
+        let Self { listening, routes, filters, timeouts, limits, trusted_proxies } = self;
+        let mut problems = Vec::new();
+        if routes.is_empty() {
+            problems.push(BuildProblem::NoRoute);
+        }
+        let router = match Router::of(routes) {
+            Ok(router) => router,
+            Err(error) => {
+                problems.push(BuildProblem::Route(error));
+                return Err(listening.refuse(problems));
+            }
+        };
+        let mut backends = Vec::new();
+        let router = router.map(|plan| target(plan, &mut backends));
+        let mode = HttpMode {
+            backends: backends.into(),
+            router: Arc::new(router),
+            filters: filters.into(),
+            timeouts,
+            limits,
+            trusted_proxies: trusted_proxies.into(),
+        };
+        listening.build(Arc::new(mode), problems)
+    }
+}
+
+impl IntoFrontend for HttpFrontend {
+    fn into_frontend(self) -> Result<Frontend, BuildError> {
+        self.build()
+    }
+}
+
+/// A plan with its backends' places among all that the frontend uses.
+fn target(plan: Plan, backends: &mut Vec<Backend>) -> RouteTarget {
+    let place = |backend: &Backend| {
+        let known = backends.iter().position(|known| known.name() == backend.name());
+        known.unwrap_or_else(|| {
+            backends.push(backend.clone());
+            backends.len() - 1
+        })
+    };
+    let upstreams = plan.backends().map(place).collect();
+    RouteTarget { plan, upstreams }
+}
+
+/// Mode `http` with all it serves by.
+struct HttpMode {
+    backends: Box<[Backend]>,
+    router: Arc<Router<RouteTarget>>,
+    filters: Arc<[Arc<dyn Filter>]>,
+    timeouts: FrontendTimeouts,
+    limits: Limits,
+    trusted_proxies: Arc<[IpNet]>,
+}
+
+impl Mode for HttpMode {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn backends(&self) -> &[Backend] {
+        &self.backends
+    }
+
+    fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
+        let requests = |backend: &str| seat.metrics.requests(seat.frontend, backend).shard(seat.worker);
+        let upstreams = seat.upstreams.iter().map(|upstream| UpstreamUse {
+            upstream: Arc::clone(upstream),
+            requests: requests(upstream.backend().name()),
+        });
+        let service = Service {
+            name: Arc::clone(seat.frontend),
+            router: Arc::clone(&self.router),
+            filters: Arc::clone(&self.filters),
+            upstreams: upstreams.collect(),
+            timeouts: self.timeouts,
+            limits: self.limits,
+            trusted_proxies: Arc::clone(&self.trusted_proxies),
+            metrics: seat.metrics.frontend(seat.frontend).shard(seat.worker),
+            unrouted: requests(""),
+            access_log: seat.access_log.cloned(),
+        };
+        if let Some(acceptor) = before
+            && let Some(HttpAcceptor(entry)) = acceptor.as_any().downcast_ref()
+        {
+            entry.service.store(Arc::new(service));
+            return Arc::clone(acceptor);
+        }
+        Arc::new(HttpAcceptor(Arc::new(Entry {
+            service: Live::new(service),
+            connections: Arc::default(),
+            shared: Arc::new(Shared::new(seat.worker, Arc::clone(seat.resources))),
+        })))
+    }
+}
+
+#[derive(Debug)]
+struct HttpAcceptor(Arc<Entry>);
+
+impl Acceptor for HttpAcceptor {
+    fn serve(&self, stream: Stream, client: ClientAddress, permits: Permits) {
+        tokio::spawn(permits.hold(ClientConnection::new(stream, client, Arc::clone(&self.0))));
+    }
+
+    fn connections(&self) -> &Arc<Connections> {
+        &self.0.connections
+    }
+
+    fn accept_failed(&self) {
+        self.0.service.load().metrics.accept_failed();
+    }
+
+    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
+        self
+    }
+}
+
+impl std::fmt::Debug for HttpMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpMode").field("backends", &self.backends).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for HttpFrontend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpFrontend").field("name", &self.listening.name).finish_non_exhaustive()
+    }
+}

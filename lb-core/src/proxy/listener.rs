@@ -1,0 +1,94 @@
+//! Accepting connections.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::limit::{ConnectionLimit, Permits};
+use crate::live::Live;
+use crate::net::{Admission, ClientAddress, Connections, Listener, Stream};
+
+/// How long accepting rests when descriptors or memory have run out: something has to close first.
+const REST: Duration = Duration::from_millis(50);
+
+/// A listener that is to go has taken all that the kernel had queued when nothing more comes for this long.
+const LAST_CALL: Duration = Duration::from_millis(20);
+
+/// What a frontend's listeners hand connections to, on one worker.
+pub(crate) trait Acceptor: fmt::Debug + Send + Sync {
+    /// Serves the connection in a task of its own.
+    fn serve(&self, stream: Stream, client: ClientAddress, permits: Permits);
+
+    /// The frontend's open connections on this worker.
+    fn connections(&self) -> &Arc<Connections>;
+
+    /// A connection could not be accepted.
+    fn accept_failed(&self);
+
+    /// For a reload, which keeps the acceptor and replaces what it does.
+    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync);
+}
+
+/// Where an address's connections go; a reload may change it.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) acceptor: Arc<dyn Acceptor>,
+    pub(crate) admission: Option<Arc<dyn Admission>>,
+    /// The frontend's and the proxy's.
+    pub(crate) limits: [Arc<ConnectionLimit>; 2],
+}
+
+/// Accepts until `stop`, then what the kernel had queued by then: those clients have connected.
+pub(crate) async fn accept_loop(
+    listener: Listener,
+    destination: Arc<Live<Destination>>,
+    stop: CancellationToken,
+) {
+    let stopped = stop.cancelled();
+    tokio::pin!(stopped);
+    loop {
+        let accepted = poll_fn(|cx| match stopped.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => listener.poll_accept(cx).map(Some),
+        });
+        match accepted.await {
+            Some(accepted) => take(accepted, &destination).await,
+            None => break,
+        }
+    }
+    while let Ok(accepted) = tokio::time::timeout(LAST_CALL, poll_fn(|cx| listener.poll_accept(cx))).await {
+        take(accepted, &destination).await;
+    }
+}
+
+async fn take(accepted: io::Result<(Stream, ClientAddress)>, destination: &Live<Destination>) {
+    match accepted {
+        Ok((stream, client)) => {
+            let to = destination.load_full();
+            if to.admission.as_ref().is_some_and(|admission| !admission.admits(client.ip())) {
+                return;
+            }
+            let permits = Permits::acquire(&to.limits).await;
+            to.acceptor.serve(stream, client, permits);
+        }
+        // accept(2): errors of the connection itself, which is gone.
+        Err(error) if is_connections_own(&error) => {}
+        Err(error) => {
+            destination.load().acceptor.accept_failed();
+            tracing::warn!(%error, "can't accept a connection; resting");
+            tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+fn is_connections_own(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
