@@ -150,6 +150,16 @@ impl Entries {
         self.groups.iter().flat_map(|group| &group.entries).filter(|entry| !entry.is_drained())
     }
 
+    pub(super) fn addresses(&self, spec: &str) -> Vec<SocketAddr> {
+        let group = self.groups.iter().find(|group| group.spec.name == spec);
+        let listed = group.into_iter().flat_map(|group| &group.entries).filter(|entry| !entry.is_gone);
+        let addr = |entry: &Entry| match entry.server.address() {
+            ServerAddress::Tcp(addr) => Some(*addr),
+            ServerAddress::Unix(_) => None,
+        };
+        listed.filter_map(addr).collect()
+    }
+
     pub(super) fn to_check(&self) -> impl Iterator<Item = &Entry> {
         let groups = self.groups.iter().filter(|group| group.operator != Operator::Maintenance);
         groups.flat_map(|group| &group.entries).filter(|entry| !entry.is_gone)

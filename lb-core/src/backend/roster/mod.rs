@@ -262,6 +262,11 @@ impl Roster {
         self.current(|_, state| state.entries.to_check().map(|entry| entry.server.clone()).collect())
     }
 
+    /// The addresses that the name of `spec` had in its last answer.
+    pub fn addresses(&self, spec: &str) -> Vec<SocketAddr> {
+        self.current(|_, state| state.entries.addresses(spec))
+    }
+
     /// Whether every server that is checked has had its first result.
     pub fn all_checked(&self) -> bool {
         self.backend.health().is_none()

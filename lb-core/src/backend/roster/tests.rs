@@ -367,6 +367,7 @@ mod discovery {
         assert_eq!(members(&roster), [format!("web:80/{B}"), format!("web:80/{C}")]);
         assert_eq!(state(&roster, &name), ServerState::Drain);
         assert_eq!(roster.to_check().len(), 2);
+        assert_eq!(roster.addresses("web:80"), addrs(&[B, C]));
         let resolved = roster.resolved("web:80", &addrs(&[A, B]));
         assert!(Arc::ptr_eq(&resolved.added[0], &going), "it is the same server");
         roster.resolved("web:80", &addrs(&[B]));
