@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// Scenarios by name, separated by commas (see --list)
     #[arg(long, value_delimiter = ',')]
     pub(crate) scenario: Vec<String>,
-    /// Peers by name: lb, haproxy, nginx, envoy, pingora
+    /// Peers by name: lb, haproxy, nginx, envoy, pingora, floor
     #[arg(long, value_delimiter = ',')]
     pub(crate) peer: Vec<String>,
     /// Rounds: each measures every peer once
@@ -52,5 +52,14 @@ pub(crate) enum Command {
     Origin {
         /// One port for each origin, in the order of `origin::NAMES`
         ports: Vec<u16>,
+    },
+    /// The floor, until standard input closes
+    #[command(hide = true)]
+    Floor {
+        /// The port for clients
+        listen: u16,
+        /// The servers' ports
+        #[arg(required = true)]
+        servers: Vec<u16>,
     },
 }

@@ -66,12 +66,13 @@ fn draw_groups(area: &DrawingArea<SVGBackend<'_>, Shift>, groups: &[Group]) -> D
         .margin(12)
         .x_label_area_size(28)
         .y_label_area_size(44)
-        .build_cartesian_2d(0.0..groups.len() as f64, 0.0..HIGHEST)?;
+        .build_cartesian_2d(0.0..groups.len() as f64, 0.0..HIGHEST * 1.12)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .disable_x_axis()
         .x_labels(0)
+        .y_max_light_lines(1)
         .y_desc("of HAProxy")
         .y_label_formatter(&|y| format!("{y:.1}"))
         .draw()?;
@@ -91,7 +92,7 @@ fn draw_groups(area: &DrawingArea<SVGBackend<'_>, Shift>, groups: &[Group]) -> D
         for peer in Peer::ALL {
             chart.draw_series(place(index, group, peer).map(|(left, _, ratio)| {
                 EmptyElement::at((left, ratio.min(HIGHEST)))
-                    + Text::new(format!("{ratio:.2}"), (0, -11), ("sans-serif", 11))
+                    + Text::new(number(ratio), (0, -11), ("sans-serif", 11))
             }))?;
         }
     }
@@ -114,6 +115,10 @@ fn place(index: usize, group: &Group, peer: Peer) -> impl Iterator<Item = (f64, 
     })
 }
 
+fn number(ratio: f64) -> String {
+    if ratio < 9.95 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
+}
+
 /// Told apart without red and green.
 fn colour(peer: Peer) -> RGBColor {
     match peer {
@@ -122,5 +127,6 @@ fn colour(peer: Peer) -> RGBColor {
         Peer::Nginx => RGBColor(230, 159, 0),
         Peer::Envoy => RGBColor(204, 121, 167),
         Peer::Pingora => RGBColor(86, 180, 233),
+        Peer::Floor => RGBColor(210, 210, 210),
     }
 }

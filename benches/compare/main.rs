@@ -10,6 +10,7 @@ mod args;
 mod chart;
 mod cores;
 mod error;
+mod floor;
 mod load;
 mod measure;
 mod origin;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {
         Some(Command::Origin { ports }) => origin::run(ports),
+        Some(Command::Floor { listen, servers }) => floor::run(*listen, servers),
         None => rounds::compare(&args),
     };
     match done {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::load::h2load::H2load;
@@ -23,11 +23,11 @@ pub(crate) struct Running {
     pub(crate) path: String,
 }
 
-/// A second of the scenario's load, so that pools and allocators have their size.
-pub(crate) fn warm_up(scenario: &Scenario, running: &Running) -> Result<(), Error> {
-    match scenario.work {
-        Work::Idle { .. } | Work::Reloads { .. } => Ok(()),
-        _ => load(scenario, running, Duration::from_secs(1)).map(drop),
+/// A second of the scenario's load, so that pools and allocators have their size. Whether it keeps
+/// up is not asked before it counts.
+pub(crate) fn warm_up(scenario: &Scenario, running: &Running) {
+    if !matches!(scenario.work, Work::Idle { .. } | Work::Reloads { .. }) {
+        let _ = load(scenario, running, Duration::from_secs(1));
     }
 }
 
@@ -45,8 +45,10 @@ pub(crate) fn measure(
         Work::Idle { connections } => idle_memory(running, connections)?,
         Work::Reloads { count, rate } => reloads(running, count, rate)?,
         _ => {
-            let outcome = load(scenario, running, seconds)?.clean()?;
+            let start = Instant::now();
+            let loaded = load(scenario, running, seconds).and_then(Outcome::clean);
             let cpu = tree.cpu() - before;
+            let outcome = loaded.map_err(|error| blame(&error, cpu, start.elapsed()))?;
             (value(scenario.unit, cpu, &outcome)?, outcome, tree.memory())
         }
     };
@@ -69,6 +71,12 @@ fn load(scenario: &Scenario, running: &Running, duration: Duration) -> Result<Ou
         Work::Streams { connections, streams } => H2load { url: &url, connections, streams, duration }.run(),
         Work::Idle { .. } | Work::Reloads { .. } => Err(Error::Load("not a load alone".into())),
     }
+}
+
+/// Whether it was the proxy that could not do more, or the load, the origins or the neighbours.
+fn blame(error: &Error, cpu: Cpu, elapsed: Duration) -> Error {
+    let busy = cpu.total.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
+    Error::Load(format!("{error}; the proxy had {busy:.0}% of a core"))
 }
 
 fn value(unit: Unit, cpu: Cpu, outcome: &Outcome) -> Result<f64, Error> {
@@ -98,7 +106,7 @@ fn idle_memory(running: &Running, connections: usize) -> Result<(f64, Outcome, M
     drop(idle::open(running.address(), ACQUAINTANCES)?);
     thread::sleep(SETTLE);
     let before = tree.memory();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let clients = idle::open(running.address(), connections)?;
     let elapsed = start.elapsed();
     thread::sleep(SETTLE);

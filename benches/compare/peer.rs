@@ -22,6 +22,8 @@ pub(crate) enum Peer {
     Nginx,
     Envoy,
     Pingora,
+    /// Not a proxy: only moves bytes, for orientation.
+    Floor,
 }
 
 /// A peer in one configuration: what is measured.
@@ -54,7 +56,8 @@ pub(crate) struct Installed {
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Peer {
-    pub(crate) const ALL: [Self; 5] = [Self::Lb, Self::Haproxy, Self::Nginx, Self::Envoy, Self::Pingora];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Lb, Self::Haproxy, Self::Nginx, Self::Envoy, Self::Pingora, Self::Floor];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -63,6 +66,7 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
             Self::Pingora => "pingora",
+            Self::Floor => "floor",
         }
     }
 
@@ -84,6 +88,7 @@ impl Peer {
             Self::Pingora => existing(&pingora().join("target/release/pingora-peer")).map_err(|_| {
                 format!("not built (apt-get install cmake, then cargo build --release --manifest-path {}/Cargo.toml)", pingora().display())
             }),
+            Self::Floor => env::current_exe().map_err(|error| error.to_string()),
         };
         program.map(|program| Installed { peer: self, program })
     }
@@ -105,6 +110,13 @@ impl Peer {
             }
             (Self::Envoy | Self::Pingora, _, Work::Reloads { .. }, _) => {
                 Some("it has no reload by signal: a wrapper starts a second process")
+            }
+            (Self::Floor, Side::Tls, ..) | (Self::Floor, _, Work::Reloads { .. }, _) => {
+                Some("it only moves bytes")
+            }
+            (Self::Floor, _, _, Field::Routes) => Some("it has no routes"),
+            (Self::Floor, Side::Http, Work::ClosedLoop { is_closing: true, .. }, _) => {
+                Some("it keeps no connections to servers")
             }
             _ => None,
         }
@@ -162,6 +174,10 @@ impl Installed {
                 .arg(setting.address(setting.ports.http))
                 .arg(setting.workers.to_string())
                 .args(setting.origins.map(|port| setting.address(port))),
+            Peer::Floor => {
+                let [shop1, shop2, ..] = setting.origins.map(|port| port.to_string());
+                command.arg("floor").arg(setting.ports.of(setting.side).to_string()).args([shop1, shop2])
+            }
         };
         let name = setting.subject.name();
         let port = setting.ports.of(setting.side);

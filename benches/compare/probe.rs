@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::load::idle::ask;
+use crate::peer::Peer;
 use crate::render::Setting;
 use crate::scenario::Side;
 
@@ -14,7 +15,12 @@ use crate::scenario::Side;
 pub(crate) fn probe(setting: &Setting, path: &str) -> Result<(), Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, setting.ports.of(setting.side)));
     let unfair = |what: String| Error::Unfair { name: setting.subject.name(), what };
-    match setting.side {
+    let side = match setting.subject.peer {
+        // Knows no routes and no fields on any side.
+        Peer::Floor => Side::Tcp,
+        _ => setting.side,
+    };
+    match side {
         // Would need a TLS client of its own; the load counts what is not 2xx all the same.
         Side::Tls => Ok(()),
         Side::Tcp => {

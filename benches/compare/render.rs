@@ -86,7 +86,7 @@ impl Setting {
             Peer::Envoy => {
                 format!("{:14}- {{ match: {{ prefix: \"{prefix}\" }}, route: {{ cluster: shop }} }}\n", "")
             }
-            Peer::Haproxy | Peer::Pingora => String::new(),
+            Peer::Haproxy | Peer::Pingora | Peer::Floor => String::new(),
         });
         let values = [
             ("workers", self.workers.to_string()),

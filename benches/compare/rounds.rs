@@ -140,7 +140,7 @@ impl<'a> Bench<'a> {
         let process = installed.start(&setting)?;
         let running = Running { setting, process, path };
         probe(&running.setting, &running.path)?;
-        warm_up(scenario, &running)?;
+        warm_up(scenario, &running);
         Ok(running)
     }
 
