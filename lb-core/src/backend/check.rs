@@ -32,7 +32,7 @@ pub struct HealthCheck {
     pub expect: StatusSet,
     /// What holds before the first result. Default [`Initial::Unknown`].
     pub initial: Initial,
-    /// The `Host` of an HTTP probe. Default: the server's address as the configuration writes it.
+    /// The `Host` of an HTTP probe. Default: the server's address, `localhost` for a Unix socket.
     pub host: Option<String>,
 }
 

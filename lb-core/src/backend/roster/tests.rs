@@ -1,5 +1,7 @@
 //! The roster by its public face: no socket, no clock.
 
+mod model;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::{HealthCheck, Initial, Passive, PickInput, ServerSpec, ServerState};
