@@ -40,7 +40,6 @@ if ($_SERVER['REQUEST_METHOD'] === 'POST') {
         if (($status === 200 || $status === 201) && in_array($done, ['added', 'updated'], true)) {
             // A reload of the page that follows sends nothing again.
             header('Location: /admin?' . http_build_query([$done => (string) ($body['item']['name'] ?? '')]), true, 303);
-            header('X-Served-By: ' . gethostname());
             exit;
         }
         if ($status === 422 && is_array($body['errors'] ?? null)) {

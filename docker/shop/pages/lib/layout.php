@@ -12,7 +12,6 @@ function page_start(string $title, string $style): void
 {
     header('Content-Type: text/html; charset=UTF-8');
     header('Cache-Control: no-store');
-    header('X-Served-By: ' . gethostname());
     ?>
 <!doctype html>
 <html lang="en">
