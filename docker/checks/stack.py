@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 class Stack:
-    def __init__(self, topology: str, *overlays: str):
+    def __init__(self, topology: str, *files: str):
         self.topology = topology
         self.project = f"lbtest-{topology}-{os.getpid()}"
         self.port = free_port()
@@ -51,7 +51,7 @@ class Stack:
         self.files = self.copy / "docker" / topology
         self.environment = {**os.environ, "LB_PORT": f"127.0.0.1:{self.port}"}
         self._compose = compose_command()
-        self._overlays = [word for overlay in overlays for word in ("-f", overlay)]
+        self._files = [word for file in files for word in ("-f", file)]
 
     def __enter__(self) -> "Stack":
         keep_out = shutil.ignore_patterns(".env", "__pycache__", "screenshots", "checks")
@@ -66,8 +66,7 @@ class Stack:
         shutil.rmtree(self.copy, ignore_errors=True)
 
     def compose(self, *words: object, check: bool = True, environment: str = ".env.example") -> subprocess.CompletedProcess:
-        files = ["-f", "compose.yaml", *self._overlays] if self._overlays else []
-        return run(*self._compose, "--env-file", environment, "-p", self.project, *files, *words,
+        return run(*self._compose, "--env-file", environment, "-p", self.project, *self._files, *words,
                    check=check, cwd=self.files, env=self.environment)
 
     def up(self, *words: object, seconds: float = 150) -> None:
