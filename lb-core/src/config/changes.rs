@@ -131,8 +131,8 @@ mod tests {
 
     fn between(old: &str, new: &str) -> Vec<String> {
         let config =
-            |text| load_text("x.toml", text, |_| None).unwrap_or_else(|error| panic!("{error}")).config;
-        changes(&config(old), &config(new))
+            |text| load_text("x.toml", text, |_| None).unwrap_or_else(|error| panic!("{error}")).summary;
+        config(new).changes_since(&config(old))
     }
 
     #[test]

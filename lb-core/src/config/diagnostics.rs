@@ -19,16 +19,22 @@ use super::source::Source;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    hash: String,
 }
 
 impl Diagnostics {
-    pub(crate) fn new(list: Vec<Diagnostic>) -> Self {
-        Self { list }
+    pub(crate) fn new(list: Vec<Diagnostic>, hash: String) -> Self {
+        Self { list, hash }
     }
 
     /// The problems, sorted by file and position.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
+    }
+
+    /// A short hash of everything that was read; see [`Summary::hash`](super::Summary::hash).
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 }
 

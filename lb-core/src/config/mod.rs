@@ -13,6 +13,7 @@ mod check;
 mod compile;
 mod diagnostics;
 mod reader;
+mod reload;
 mod schema;
 mod source;
 mod substitute;
@@ -22,13 +23,17 @@ mod unsupported;
 mod watch;
 
 #[cfg(test)]
+mod conf_tests;
+#[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
 pub use self::diagnostics::{Diagnostic, Diagnostics};
+pub use self::reload::{ReloadError, Reloader};
 pub use self::schema::LogLevel;
 pub use self::watch::Watch;
 
@@ -37,6 +42,8 @@ use self::reader::{Keys, Pass};
 use self::schema::{Config, Draft};
 use self::source::Source;
 use self::substitute::Environment;
+use crate::access_log::Format;
+use crate::proxy::ProxyBuilder;
 
 /// Reads and checks the configuration at `path`, a file or a directory of `*.toml` files.
 ///
@@ -65,26 +72,64 @@ pub fn load_text(
 
 /// A configuration without a problem.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Loaded {
-    config: Config,
-    hash: String,
-    warnings: Vec<Diagnostic>,
+    /// The proxy it describes. The access log is not in it: whoever runs the proxy decides where lines go.
+    pub builder: ProxyBuilder,
+    /// What should be logged.
+    pub log: LogSettings,
+    /// The files that were read, the configuration's own.
+    pub files: Vec<PathBuf>,
+    /// What is legal but surely not meant: an unused backend, a route that never matches. Sorted by position.
+    pub warnings: Vec<Diagnostic>,
+    /// What it says, to be compared with another.
+    pub summary: Summary,
 }
 
-impl Loaded {
-    /// What is legal but surely not meant: an unused backend, a route that never matches. Sorted by position.
-    pub fn warnings(&self) -> &[Diagnostic] {
-        &self.warnings
+/// `[log]`: what whoever runs the proxy should log. The library writes no log by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogSettings {
+    /// The least level of diagnostics that is shown. Default info.
+    pub level: LogLevel,
+    /// The form of the access log; `None`: none is wanted, the default.
+    pub access: Option<Format>,
+}
+
+/// What a configuration says, to be compared with another. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    config: Arc<Config>,
+    hash: String,
+}
+
+impl Summary {
+    /// What differs from `old`, a line each, in the words of the configuration; empty: nothing.
+    ///
+    /// ```
+    /// let config = |workers: &str| {
+    ///     let text = format!(
+    ///         "[global]\nworkers = {workers}\n[frontend.web]\nlisten = \"127.0.0.1:0\"\nbackend = \"shop\"\n\
+    ///          [backend.shop]\nservers = [\"10.0.0.1:80\"]\n"
+    ///     );
+    ///     lb_core::config::load_text("lb.toml", &text, |_| None)
+    /// };
+    /// let (old, new) = (config("2")?, config("3")?);
+    /// assert_eq!(new.summary.changes_since(&old.summary), ["global workers 2 -> 3"]);
+    /// # Ok::<(), lb_core::config::Diagnostics>(())
+    /// ```
+    pub fn changes_since(&self, old: &Self) -> Vec<String> {
+        changes::changes(&old.config, &self.config)
     }
 
-    /// A short hash of everything that was read, stable across runs and machines.
+    /// A short hash of everything that was read, in hexadecimal digits: it tells two configurations apart, and is
+    /// the same on every machine.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// What differs from `old`, a line each, in the words of the configuration; empty: nothing.
-    pub fn changes_since(&self, old: &Self) -> Vec<String> {
-        changes::changes(&old.config, &self.config)
+    fn workers_differ(&self, old: &Self) -> bool {
+        self.config.global.workers != old.config.global.workers
     }
 }
 
@@ -107,9 +152,15 @@ fn load_sources(
     }
     let config = draft.finish();
     check::check(&config, is_whole, problems);
-    compile::compile(&config, sources, problems);
+    let builder = compile::compile(&config, sources, problems);
     if !problems.is_empty() {
-        return Err(Diagnostics::new(problems.diagnostics(sources)));
+        return Err(Diagnostics::new(problems.diagnostics(sources), source::hash_of(sources)));
     }
-    Ok(Loaded { config, hash: source::hash_of(sources), warnings: problems.warnings(sources) })
+    Ok(Loaded {
+        builder,
+        log: LogSettings { level: config.log.level, access: config.log.access.0 },
+        files: sources.iter().map(|source| source.path.clone()).collect(),
+        warnings: problems.warnings(sources),
+        summary: Summary { config: Arc::new(config), hash: source::hash_of(sources) },
+    })
 }

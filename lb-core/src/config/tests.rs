@@ -296,7 +296,7 @@ fn warnings_do_not_refuse() {
         "health = { host = \"x\" }\n[backend.spare]\nservers = [{ address = \"s:1\", weight = 0 }]",
     );
     let loaded = load_text("lb.toml", &text, env).unwrap();
-    let warnings: Vec<String> = loaded.warnings().iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     let expected = [
         "lb.toml:3:19: the health check of backend shop has no path, so it only connects; ",
         "lb.toml:4:10: every server of backend spare has weight 0: it serves nothing; ",
@@ -315,7 +315,7 @@ fn variables_fill_strings_and_numbers() {
     let text =
         around("", "", "retries = \"${WEIGHT}\"\nforwarded = \"${NO:-false}\"\nbalance = \"${POLICY:-p2c}\"");
     let loaded = load_text("lb.toml", &text.replace("web1", "${HOST}"), env).unwrap();
-    let shop = &loaded.config.backend["shop"];
+    let shop = &loaded.summary.config.backend["shop"];
     assert_eq!((shop.retries, shop.forwarded, shop.servers[0].name.as_str()), (7, false, "web9:80"));
 }
 
@@ -332,7 +332,7 @@ fn a_directory_is_merged_and_names_clash_across_files() {
     write("a.toml", "[frontend.web]\nlisten = \"0.0.0.0:80\"\nbackend = \"shop\"\n");
     write("b.toml", "[backend.shop]\nservers = [\"web1:80\"]\n");
     let loaded = load(dir.path(), env).unwrap();
-    assert_eq!((loaded.config.frontend.len(), loaded.config.backend.len()), (1, 1));
+    assert_eq!((loaded.summary.config.frontend.len(), loaded.summary.config.backend.len()), (1, 1));
 
     write("c.toml", "[global]\n[backend.shop]\nservers = [\"web2:80\"]\n");
     write("d.toml", "[global]\nworkers = \"many\"\n[frontend.web]\n");

@@ -3,17 +3,19 @@
 //! The builders are the last judges of what they are given. What they refuse becomes a diagnostic at the key.
 
 mod backend;
+mod frontend;
 mod route;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::diagnostics::{Place, Problems};
-use super::schema::Config;
+use super::schema::{Admin, Config, ListenAddress, Workers};
 use super::source::Source;
+use crate::proxy::{self, Proxy, ProxyBuilder};
 
-/// Builds everything; what is refused is noted.
-pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) {
+/// Builds everything; what is refused is noted, and the builder is of use only if nothing was.
+pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) -> ProxyBuilder {
     // Relative names start from the file that holds them.
     let directory = |place: Place| {
         sources.get(place.file).and_then(|source| source.path.parent()).unwrap_or_else(|| Path::new(""))
@@ -24,9 +26,34 @@ pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) 
             backends.insert(name.as_str(), built);
         }
     }
-    for frontend in config.frontend.values() {
-        for route in frontend.routes.iter().flat_map(|routes| routes.iter()) {
-            route::compile(route, &backends, problems);
+    let mut builder = Proxy::builder()
+        .workers(match config.global.workers {
+            Workers::Auto => proxy::Workers::Auto,
+            Workers::Count(count) => proxy::Workers::Threads(count.get()),
+        })
+        .drain_timeout(config.global.drain_timeout.0)
+        .max_connections(config.global.max_connections);
+    if let Some(admin) = &config.admin {
+        builder = with_admin(builder, admin, problems);
+    }
+    // As people wrote them, for whoever lists them.
+    let mut frontends: Vec<_> = config.frontend.iter().collect();
+    frontends.sort_by_key(|(_, frontend)| frontend.place);
+    for (name, frontend) in frontends {
+        if let Some(built) = frontend::compile(name, frontend, &backends, directory, problems) {
+            builder = builder.frontend(built);
+        }
+    }
+    builder
+}
+
+fn with_admin(builder: ProxyBuilder, admin: &Admin, problems: &Problems) -> ProxyBuilder {
+    match &admin.listen.value.value {
+        ListenAddress::Socket(addr) => builder.admin(*addr),
+        ListenAddress::Name(_) | ListenAddress::Unix(_) => {
+            let remedy = "write an IP address and a port, such as \"127.0.0.1:9090\"";
+            problems.wrong(admin.listen.place, "the admin listener takes only an IP address", remedy);
+            builder
         }
     }
 }

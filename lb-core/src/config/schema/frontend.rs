@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
@@ -13,6 +12,7 @@ use crate::backend::Address;
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Parsed, Positive, Read, Record, Several, Value, choice};
 use crate::config::units::Size;
+use crate::http::{self, FrontendTimeouts};
 
 /// `[frontend.NAME]`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -88,8 +88,8 @@ pub(crate) struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        let seconds = |seconds| Positive::new(Duration::from_secs(seconds));
-        Self { head: seconds(10), idle: seconds(60), body: seconds(30) }
+        let FrontendTimeouts { head, idle, body, .. } = FrontendTimeouts::default();
+        Self { head: Positive::new(head), idle: Positive::new(idle), body: Positive::new(body) }
     }
 }
 
@@ -117,10 +117,13 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let nowhere = Place::default();
+        let limits = http::Limits::default();
+        // No usize is larger than a u64 where this runs; if one were, the limit would be the largest.
+        let head_bytes = u64::try_from(limits.head_bytes).unwrap_or(u64::MAX);
         Self {
-            head_bytes: At::new(Size(32 << 10), nowhere),
-            headers: At::new(128, nowhere),
-            body_bytes: Size(0),
+            head_bytes: At::new(Size(head_bytes), nowhere),
+            headers: At::new(limits.headers, nowhere),
+            body_bytes: Size(limits.body_bytes.unwrap_or(0)),
         }
     }
 }

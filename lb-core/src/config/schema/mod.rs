@@ -22,7 +22,7 @@ use super::reader::{Keys, Miss, Parsed, Read, Record, Value, choice};
 use super::units::Period;
 
 pub(crate) use self::backend::{Backend, Balance, Health, Server, Timeouts as BackendTimeouts};
-pub(crate) use self::frontend::{Frontend, ListenAddress, Mode};
+pub(crate) use self::frontend::{Frontend, Limits, ListenAddress, Mode};
 pub(crate) use self::route::{Action, Edits, Expected, Path, Route};
 
 /// A whole configuration, of one file or of many.

@@ -29,11 +29,11 @@ use super::source::{content_hash, files_of, read_bytes};
 /// use lb_core::config::{self, Watch};
 /// let env = |name: &str| std::env::var(name).ok();
 /// let loaded = config::load("lb.toml", env)?;
-/// let mut watch = Watch::new("lb.toml", loaded.hash());
+/// let mut watch = Watch::new("lb.toml", loaded.summary.hash());
 /// loop {
 ///     watch.changed().await;
 ///     match config::load("lb.toml", env) {
-///         Ok(loaded) => println!("now {}", loaded.hash()),
+///         Ok(loaded) => println!("now {}", loaded.summary.hash()),
 ///         Err(diagnostics) => println!("refused:\n{diagnostics}"),
 ///     }
 /// }
@@ -56,7 +56,7 @@ const QUIET: Duration = Duration::from_millis(50);
 
 impl Watch {
     /// Watches `path`, a file or a directory as given to [`load`](super::load); `hash` is the
-    /// [`hash`](super::Loaded::hash) of what is loaded, so that nothing is missed in between.
+    /// [`hash`](super::Summary::hash) of what is loaded, so that nothing is missed in between.
     ///
     /// Looks at nothing before [`changed`](Self::changed) is awaited.
     pub fn new(path: impl Into<PathBuf>, hash: impl Into<String>) -> Self {
@@ -67,6 +67,11 @@ impl Watch {
     pub fn follow(&mut self, named: Vec<PathBuf>, hash: impl Into<String>) {
         self.named = named;
         self.seen = hash.into();
+    }
+
+    /// The hash of the content that was reported last, or that the caller has told.
+    pub fn hash(&self) -> &str {
+        &self.seen
     }
 
     /// Waits until the content is another than the one known, and has been for 50 ms. A file that is gone is another
@@ -136,7 +141,7 @@ fn all_files(source: &Path, named: &[PathBuf]) -> Vec<PathBuf> {
     files
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(failed) => match failed.try_into_panic() {

@@ -1,0 +1,100 @@
+//! `[frontend.NAME]` to [`crate::proxy::Frontend`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::route;
+use crate::backend::Backend;
+use crate::config::diagnostics::{At, Place, Problems};
+use crate::config::schema::{self, Action, ListenAddress, Mode};
+use crate::http::{FrontendTimeouts, Limits};
+use crate::proxy::{BuildError, BuildProblem, Frontend, HttpFrontend, TcpFrontend};
+
+/// Builds a frontend; what the builder refuses is noted where it stands.
+///
+/// `None` when anything at all is wrong by now: building looks up the names to listen on, which is worth while only
+/// for a configuration that is going to run.
+pub(super) fn compile<'s>(
+    name: &str,
+    frontend: &At<schema::Frontend>,
+    backends: &BTreeMap<&str, Backend>,
+    directory: impl Fn(Place) -> &'s Path,
+    problems: &Problems,
+) -> Option<Frontend> {
+    let listen = frontend.listen.0.iter().map(|listen| match &listen.value.value {
+        ListenAddress::Unix(path) => format!("unix:{}", directory(listen.place).join(path).display()),
+        ListenAddress::Socket(_) | ListenAddress::Name(_) => listen.text.clone(),
+    });
+    let built = match frontend.mode {
+        Mode::Http => {
+            let http = listen.fold(http(name, frontend, backends, problems), HttpFrontend::listen);
+            problems.is_empty().then(|| http.build())
+        }
+        Mode::Tcp => {
+            let tcp = listen.fold(tcp(name, frontend, backends), TcpFrontend::listen);
+            problems.is_empty().then(|| tcp.build())
+        }
+    };
+    built?.map_err(|error| note(&error, frontend, problems)).ok()
+}
+
+fn http(
+    name: &str,
+    frontend: &schema::Frontend,
+    backends: &BTreeMap<&str, Backend>,
+    problems: &Problems,
+) -> HttpFrontend {
+    let mut http = Frontend::http(name)
+        .max_connections(frontend.max_connections)
+        .trusted_proxies(
+            frontend.trusted_proxies.iter().flat_map(|list| &list.0).map(|network| network.value.value.0),
+        )
+        .timeouts(
+            FrontendTimeouts::default()
+                .head(frontend.timeouts.head.duration())
+                .idle(frontend.timeouts.idle.duration())
+                .body(frontend.timeouts.body.duration()),
+        )
+        .limits(limits(&frontend.limits));
+    for route in frontend.routes.iter().flat_map(|routes| routes.iter()) {
+        http = http.route(route::compile(route, backends, problems));
+    }
+    match frontend.backend.as_ref().and_then(|name| backends.get(name.as_str())) {
+        Some(backend) => http.backend(backend),
+        None => http,
+    }
+}
+
+fn limits(limits: &schema::Limits) -> Limits {
+    // A head that no memory can hold is as good as no limit.
+    let head_bytes = usize::try_from(limits.head_bytes.0).unwrap_or(usize::MAX);
+    let compiled = Limits::default().head_bytes(head_bytes).headers(limits.headers.value);
+    if limits.body_bytes.0 == 0 { compiled } else { compiled.body_bytes(limits.body_bytes.0) }
+}
+
+fn tcp(name: &str, frontend: &schema::Frontend, backends: &BTreeMap<&str, Backend>) -> TcpFrontend {
+    let tcp = Frontend::tcp(name)
+        .max_connections(frontend.max_connections)
+        .idle_timeout(frontend.timeouts.idle.duration());
+    let mut routed =
+        frontend.routes.iter().flat_map(|routes| routes.iter()).filter_map(|route| match &route.action {
+            Some(Action::Backend(name)) => Some(name),
+            _ => None,
+        });
+    match frontend.backend.as_ref().or_else(|| routed.next()).and_then(|name| backends.get(name.as_str())) {
+        Some(backend) => tcp.backend(backend),
+        None => tcp,
+    }
+}
+
+fn note(error: &BuildError, frontend: &At<schema::Frontend>, problems: &Problems) {
+    for problem in error.problems() {
+        let listen = match problem {
+            BuildProblem::Listen { address, .. } => {
+                frontend.listen.0.iter().find(|listen| listen.text == *address)
+            }
+            _ => None,
+        };
+        problems.said(listen.map_or(frontend.place, |listen| listen.place), problem);
+    }
+}
