@@ -10,6 +10,7 @@ use super::{Policy, Position, Server};
 #[derive(Debug)]
 pub struct View {
     members: Box<[Member]>,
+    servers: Box<[Arc<Server>]>,
     /// Invariant: built for exactly `members`; absent when there are none.
     balancer: Option<Arc<dyn Balancer>>,
 }
@@ -43,11 +44,21 @@ impl Member {
 }
 
 impl View {
-    /// A view of these members; the policy is asked only when there are any.
-    pub(super) fn new(members: Vec<Member>, policy: &dyn Policy, position: &Arc<Position>) -> Self {
-        let members = members.into_boxed_slice();
+    /// A view of these members among all servers; the policy is asked only when there are any.
+    pub(super) fn new(
+        members: Vec<Member>,
+        servers: Vec<Arc<Server>>,
+        policy: &dyn Policy,
+        position: &Arc<Position>,
+    ) -> Self {
         let balancer = (!members.is_empty()).then(|| policy.balancer(&Members::new(&members, position)));
-        Self { members, balancer }
+        Self { members: members.into(), servers: servers.into(), balancer }
+    }
+
+    /// Every server that exists, available or not: whoever keeps something for each server, such as a pool or
+    /// counters, keeps it for these.
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
     }
 
     /// All that may be picked, in the order of the configuration.
@@ -95,7 +106,7 @@ mod tests {
     use crate::backend::policy::tests::members;
 
     fn view(members: Vec<Member>) -> View {
-        View::new(members, &RoundRobin, &Arc::default())
+        View::new(members, Vec::new(), &RoundRobin, &Arc::default())
     }
 
     fn limited(weights: &[u32], limit: u32) -> Vec<Member> {

@@ -150,6 +150,10 @@ impl Entries {
         self.groups.iter().flat_map(|group| &group.entries).filter(|entry| !entry.is_drained())
     }
 
+    pub(super) fn servers(&self) -> Vec<Arc<Server>> {
+        self.iter().map(|entry| entry.server.clone()).collect()
+    }
+
     pub(super) fn addresses(&self, spec: &str) -> Vec<SocketAddr> {
         let group = self.groups.iter().find(|group| group.spec.name == spec);
         let listed = group.into_iter().flat_map(|group| &group.entries).filter(|entry| !entry.is_gone);

@@ -254,7 +254,7 @@ impl Roster {
 
     /// Every server that exists now: available or not, and those that drain because their address left the name.
     pub fn servers(&self) -> Vec<Arc<Server>> {
-        self.current(|_, state| state.entries.iter().map(|entry| entry.server.clone()).collect())
+        self.current(|_, state| state.entries.servers())
     }
 
     /// The servers that a checker should check now: all but those in maintenance and those whose address is gone.
@@ -274,7 +274,7 @@ impl Roster {
     }
 
     fn with_entries(backend: &Backend, entries: Entries, position: Arc<Position>) -> Arc<Self> {
-        let view = View::new(entries.members(), &**backend.policy(), &position);
+        let view = View::new(entries.members(), entries.servers(), &**backend.policy(), &position);
         let (subscribers, observers, successor) = (Vec::new(), Vec::new(), Weak::new());
         let state = Mutex::new(State { entries, subscribers, observers, successor });
         Arc::new(Self { backend: backend.clone(), position, view: Live::new(view), state })
@@ -310,8 +310,8 @@ impl Roster {
     }
 
     fn publish(&self, state: &State) {
-        let members = state.entries.members();
-        let view = Arc::new(View::new(members, &**self.backend.policy(), &self.position));
+        let (members, servers) = (state.entries.members(), state.entries.servers());
+        let view = Arc::new(View::new(members, servers, &**self.backend.policy(), &self.position));
         self.view.store(view.clone());
         state.subscribers.iter().for_each(|subscriber| subscriber(&view));
     }

@@ -547,6 +547,7 @@ mod publishing {
         let seen = counts.clone();
         roster.subscribe(move |view| seen.lock().unwrap().push(view.members().len()));
         roster.set_state(A, Operator::Drain);
+        assert_eq!(roster.view().servers().len(), 2, "it is still there, with its pool and counters");
         roster.set_state(A, Operator::Drain);
         roster.set_state(A, Operator::Ready);
         assert_eq!(*counts.lock().unwrap(), [2, 1, 2], "nothing is told twice");
