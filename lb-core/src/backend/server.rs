@@ -173,7 +173,7 @@ pub struct Lease<H: AsRef<Server>> {
 impl<H: AsRef<Server>> Lease<H> {
     /// Takes a slot; `None` when `limit` are taken.
     pub fn take(held: H, limit: Option<NonZeroU32>) -> Option<Self> {
-        held.as_ref().try_enter(limit).then_some(Self { held })
+        held.as_ref().try_enter(limit).then(|| Self { held })
     }
 
     /// Makes a lease of a slot that the caller has taken by [`Server::try_enter`] or
@@ -221,6 +221,17 @@ mod tests {
         assert!(server.try_enter(None), "without a limit it is open");
         assert_eq!(server.in_flight(), 4);
         assert!(!server.try_enter(limit), "over a limit that was lowered it is closed");
+    }
+
+    #[test]
+    fn a_refused_lease_gives_nothing_back() {
+        let server = std::sync::Arc::new(server());
+        let one = NonZeroU32::new(1);
+        let held = Lease::take(server.clone(), one);
+        assert!(held.is_some() && Lease::take(server.clone(), one).is_none());
+        assert_eq!(server.in_flight(), 1);
+        drop(held);
+        assert_eq!(server.in_flight(), 0);
     }
 
     #[test]
