@@ -38,7 +38,7 @@ impl Failures {
 
     /// Counts a failure; `true`: the roster should know, for `threshold` is reached or it is watching.
     pub(super) fn failed(&self, threshold: u32) -> bool {
-        let more = |seen: u32| (seen & !Self::WATCHED < !Self::WATCHED).then_some(seen + 1);
+        let more = |seen: u32| (seen & !Self::WATCHED < !Self::WATCHED).then(|| seen + 1);
         let before = match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
             Ok(before) | Err(before) => before,
         };
@@ -126,7 +126,11 @@ mod tests {
         let failures = Failures(AtomicU32::new(!Failures::WATCHED));
         assert!(failures.failed(3));
         assert_eq!(failures.count(), !Failures::WATCHED);
-        assert!(failures.succeeded(), "the hint is still off");
+        failures.watch();
+        assert!(failures.failed(3));
+        assert_eq!(failures.count(), !Failures::WATCHED);
+        failures.clear();
+        assert!(failures.succeeded());
     }
 
     #[test]
