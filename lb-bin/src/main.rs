@@ -1,2 +1,70 @@
-//! lb
-fn main() {}
+//! The command `lb`: parses arguments, loads the file, calls lb-core.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod demo;
+mod health;
+mod logging;
+mod run;
+mod signals;
+mod startup;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use lb_core::config;
+
+use crate::cli::{Cli, Command};
+
+/// How the process ends; 2, wrong usage, is clap's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Fine = 0,
+    /// The configuration is wrong; of `lb health`: the proxy is not ready.
+    Wrong = 1,
+    /// It could not start.
+    Unable = 3,
+}
+
+fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Run { config } => run::run(&config),
+        Command::Check { config } => check(&config),
+        Command::Demo { listen, admin } => demo::run(listen, admin),
+        Command::Health { admin } => health::ask(&admin),
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// What `${VAR}` in a configuration stands for.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn check(path: &Path) -> Exit {
+    match config::load(path, environment) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                complain(&format!("warning: {warning}"));
+            }
+            say(&format!("{}: the configuration is fine", path.display()));
+            Exit::Fine
+        }
+        Err(problems) => {
+            say(&problems.to_string());
+            Exit::Wrong
+        }
+    }
+}
+
+/// Prints a line to standard output. `println!` would panic when nobody reads it any more.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line to standard error.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

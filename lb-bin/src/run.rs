@@ -1,0 +1,147 @@
+//! `lb run`: from a file to a proxy that follows it.
+//!
+//! The control plane runs on this thread: watching, health checks, discovery, the admin listener. Workers have
+//! threads of their own.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lb_core::access_log::{Format, WriterLog};
+use lb_core::config::{self, Loaded, LogSettings, Reloader};
+use lb_core::proxy::{Proxy, ProxyBuilder};
+use tokio::runtime;
+
+use crate::logging::Log;
+use crate::signals::Signals;
+use crate::{Exit, complain, environment, startup};
+
+/// Runs the configuration at `path` until a signal ends it.
+pub(crate) fn run(path: &Path) -> Exit {
+    let loaded = match config::load(path, environment) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            complain(&problems.to_string());
+            return Exit::Wrong;
+        }
+    };
+    let log = match Log::start(loaded.log.level) {
+        Ok(log) => log,
+        Err(error) => return unable(&error),
+    };
+    let exit = on_this_thread(follow(path, loaded, log.clone()));
+    log.flush();
+    exit
+}
+
+/// Runs the control plane on this thread.
+pub(crate) fn on_this_thread(work: impl Future<Output = Exit>) -> Exit {
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return unable(&error),
+    };
+    let exit = runtime.block_on(work);
+    // Not by dropping it, which waits for a read from a file system that hangs.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Says why it could not start.
+pub(crate) fn unable(error: &dyn std::error::Error) -> Exit {
+    complain(&format!("lb: {error}"));
+    Exit::Unable
+}
+
+async fn follow(path: &Path, loaded: Loaded, log: Log) -> Exit {
+    let Loaded { builder, log: settings, warnings, summary, .. } = loaded;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    let logs = Logs { log: log.clone(), access: Mutex::default() };
+    let proxy = match logs.attach(builder, settings).build() {
+        Ok(proxy) => proxy,
+        Err(problems) => {
+            complain(&format!("{}: {problems}", path.display()));
+            return Exit::Wrong;
+        }
+    };
+    // Before anything is bound: who sees the port answer may send a signal.
+    let signals = match Signals::take() {
+        Ok(signals) => signals,
+        Err(error) => return unable(&error),
+    };
+    let handle = proxy.handle();
+    let from = path.display().to_string();
+    let started = || {
+        log.print(startup::lines(&from, &handle));
+        let attach = move |builder, settings| logs.attach(builder, settings);
+        Reloader::new(handle, path, summary, environment, attach)
+    };
+    serve(proxy, signals, started).await
+}
+
+/// Starts the proxy, calls `started`, follows the configuration if there is one to follow, and drains.
+async fn serve(proxy: Proxy, signals: Signals, started: impl FnOnce() -> Reloader) -> Exit {
+    let Signals { mut stop, mut hangup } = signals;
+    tokio::select! {
+        result = proxy.start() => {
+            if let Err(error) = result {
+                return unable(&error);
+            }
+        }
+        signal = stop.asked() => {
+            tracing::info!(signal, "stopped while starting");
+            return Exit::Fine;
+        }
+    }
+    let reloader = started();
+    {
+        let mut watching = pin!(reloader.watch());
+        let signal = loop {
+            tokio::select! {
+                signal = stop.asked() => break signal,
+                () = hangup.asked() => {
+                    // In a task: a file system that hangs must not keep a signal from stopping us.
+                    let reloader = reloader.clone();
+                    tokio::spawn(async move { reloader.reload().await });
+                }
+                () = &mut watching => {}
+            }
+        };
+        tracing::info!(signal, "draining; a second signal ends it at once");
+    }
+    drain(&proxy, stop.asked()).await;
+    Exit::Fine
+}
+
+/// Drains, or ends at once when `again` resolves.
+pub(crate) async fn drain(proxy: &Proxy, again: impl Future<Output = &'static str>) {
+    tokio::select! {
+        () = proxy.drain() => tracing::info!("drained"),
+        signal = again => tracing::warn!(signal, "ended before it was drained"),
+    }
+}
+
+/// What `[log]` says, carried out.
+struct Logs {
+    log: Log,
+    /// The access log in use: it is kept while its format stays, so that no line is torn or lost.
+    access: Mutex<Option<(Format, Arc<WriterLog>)>>,
+}
+
+impl Logs {
+    fn attach(&self, builder: ProxyBuilder, settings: LogSettings) -> ProxyBuilder {
+        self.log.set_level(settings.level);
+        let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        *access = settings.access.map(|format| match access.take() {
+            Some((before, log)) if before == format => (format, log),
+            _ => (format, Arc::new(WriterLog::new(format, io::stdout()))),
+        });
+        match &*access {
+            Some((_, log)) => builder.access_log(Arc::clone(log)),
+            None => builder,
+        }
+    }
+}
