@@ -23,6 +23,8 @@ pub mod proxy;
 pub mod sys;
 #[cfg(feature = "proxy")]
 pub mod tcp;
+#[cfg(all(feature = "testkit", feature = "http"))]
+pub mod testkit;
 #[cfg(feature = "proxy")]
 pub mod upstream;
 

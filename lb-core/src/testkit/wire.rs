@@ -1,0 +1,275 @@
+//! One end of a connection, read strictly: what a proxy writes has to be canonical, not merely understandable.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{Message, PATIENCE};
+
+/// A connection of a fake client or origin.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    /// Read and not yet taken.
+    buffer: Vec<u8>,
+}
+
+/// How a peer closed a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// In order, by the end of the stream.
+    End,
+    /// By a reset.
+    Reset,
+}
+
+impl Wire {
+    /// Connects to `address`.
+    pub fn connect(address: &str) -> Self {
+        Self::new(TcpStream::connect(address).unwrap_or_else(|error| panic!("connect to {address}: {error}")))
+    }
+
+    pub(super) fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.try_send(bytes).expect("sending");
+        self
+    }
+
+    /// Sends bytes to a peer that may have closed.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Sends bytes one at a time, each in a segment of its own, to a peer that may close meanwhile.
+    pub fn send_byte_by_byte(&mut self, bytes: impl AsRef<[u8]>) {
+        for byte in bytes.as_ref() {
+            if self.try_send([*byte]).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish_sending(&mut self) -> &mut Self {
+        // A peer that has gone already needs no telling.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self
+    }
+
+    /// Closes the connection by a reset.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Bounds what the kernel buffers for this end, for a peer that is to notice that nobody reads.
+    pub fn buffer_little(&mut self) {
+        socket2::SockRef::from(&self.stream).set_recv_buffer_size(4096).unwrap();
+    }
+
+    /// Where the other end is.
+    pub fn peer(&self) -> SocketAddr {
+        self.stream.peer_addr().unwrap()
+    }
+
+    /// Where this end is.
+    pub fn local(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    /// Reads one response, interim ones too.
+    ///
+    /// # Panics
+    /// When there is none, or it is not strictly right.
+    pub fn response(&mut self) -> Message {
+        self.message(Framing::Response).expect("a response, not the end of the connection")
+    }
+
+    /// Reads one response to a HEAD: it has no body, whatever it says.
+    ///
+    /// # Panics
+    /// As [`response`](Self::response).
+    pub fn response_to_head(&mut self) -> Message {
+        self.message(Framing::Bodiless).expect("a response, not the end of the connection")
+    }
+
+    /// Reads one request; none when the peer has closed instead.
+    ///
+    /// # Panics
+    /// When it is not strictly right, or cut off.
+    pub fn request(&mut self) -> Option<Message> {
+        self.message(Framing::Request)
+    }
+
+    /// Reads a head and leaves its body unread.
+    ///
+    /// # Panics
+    /// As [`request`](Self::request).
+    pub fn head(&mut self) -> Option<Message> {
+        self.message(Framing::Bodiless)
+    }
+
+    /// Reads exactly `length` bytes.
+    pub fn exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.buffer.len() < length {
+            assert!(
+                self.fill().expect("reading") > 0,
+                "the end of the connection {} bytes early",
+                length - self.buffer.len()
+            );
+        }
+        self.buffer.drain(..length).collect()
+    }
+
+    /// Reads what there is until the peer closes, and how it does.
+    pub fn until_closed(&mut self) -> (Vec<u8>, Closing) {
+        loop {
+            match self.fill() {
+                Ok(0) => return (std::mem::take(&mut self.buffer), Closing::End),
+                Ok(_) => {}
+                Err(error) if is_reset(&error) => return (std::mem::take(&mut self.buffer), Closing::Reset),
+                Err(error) => panic!("waiting for the peer to close: {error}"),
+            }
+        }
+    }
+
+    /// # Panics
+    /// When the peer sends anything more, or does not close in order.
+    pub fn expect_closed(&mut self) {
+        let (rest, closing) = self.until_closed();
+        assert_eq!((String::from_utf8_lossy(&rest).as_ref(), closing), ("", Closing::End));
+    }
+
+    /// Whether nothing has arrived that was not read; does not wait.
+    pub fn is_silent(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        self.buffer.is_empty() && matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let mut piece = vec![0; 64 * 1024];
+        let count = self.stream.read(&mut piece)?;
+        self.buffer.extend_from_slice(&piece[..count]);
+        Ok(count)
+    }
+
+    fn message(&mut self, framing: Framing) -> Option<Message> {
+        if self.buffer.is_empty() {
+            match self.fill() {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if is_reset(&error) => return None,
+                Err(error) => panic!("waiting for a message: {error}"),
+            }
+        }
+        let start = self.line();
+        let fields = self.fields();
+        let mut message = Message { start, fields, ..Message::default() };
+        match self.body_of(&message, framing) {
+            Body::None => {}
+            Body::Length(length) => message.body = self.exactly(length),
+            Body::Chunked => self.read_chunks(&mut message),
+            Body::UntilClose => {
+                let (body, closing) = self.until_closed();
+                assert_eq!(closing, Closing::End, "a body that the end of the connection ends");
+                message.body = body;
+            }
+        }
+        Some(message)
+    }
+
+    fn body_of(&self, message: &Message, framing: Framing) -> Body {
+        let length = message.field("content-length");
+        let coding = message.field("transfer-encoding");
+        assert!(length.is_none() || coding.is_none(), "two framings: {message:?}");
+        if framing == Framing::Bodiless {
+            return Body::None;
+        }
+        if framing == Framing::Response && (message.status() < 200 || matches!(message.status(), 204 | 304)) {
+            assert_eq!(coding, None, "a body where there is none: {message:?}");
+            assert!(length.is_none() || message.status() == 304, "a length where there is none: {message:?}");
+            return Body::None;
+        }
+        match (length, coding) {
+            (Some(length), _) => Body::Length(length.parse().expect("a length")),
+            (None, Some("chunked")) => Body::Chunked,
+            (None, Some(other)) => panic!("transfer-encoding: {other}"),
+            (None, None) if framing == Framing::Request => Body::None,
+            (None, None) => Body::UntilClose,
+        }
+    }
+
+    fn read_chunks(&mut self, message: &mut Message) {
+        loop {
+            let size = self.line();
+            let length =
+                usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("a chunk's size: {size:?}"));
+            assert_eq!(format!("{length:x}"), size, "a canonical chunk size");
+            if length == 0 {
+                message.trailers = self.fields();
+                return;
+            }
+            message.body.extend(self.exactly(length));
+            assert_eq!(self.exactly(2), b"\r\n", "the end of a chunk");
+        }
+    }
+
+    fn fields(&mut self) -> Vec<(String, String)> {
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                return fields;
+            }
+            let (name, value) =
+                line.split_once(": ").unwrap_or_else(|| panic!("a canonical field: {line:?}"));
+            assert_eq!(value.trim_matches([' ', '\t']), value, "a canonical field: {line:?}");
+            fields.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    /// A line, without its CRLF.
+    fn line(&mut self) -> String {
+        loop {
+            if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: String = self.buffer.drain(..=at).map(char::from).collect();
+                let line =
+                    line.strip_suffix("\r\n").unwrap_or_else(|| panic!("a line that ends in CRLF: {line:?}"));
+                assert!(!line.contains('\r'), "a bare CR: {line:?}");
+                return line.to_owned();
+            }
+            assert!(self.fill().expect("reading a line") > 0, "the end of the connection inside a head");
+        }
+    }
+}
+
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Request,
+    Response,
+    Bodiless,
+}
+
+#[derive(Debug)]
+enum Body {
+    None,
+    Length(usize),
+    Chunked,
+    UntilClose,
+}
+
+pub(super) fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
