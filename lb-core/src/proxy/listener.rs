@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::unconstrained;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::limit::{ConnectionLimit, Permits};
@@ -18,6 +20,9 @@ const REST: Duration = Duration::from_millis(50);
 
 /// A listener that is to go has taken all that the kernel had queued when nothing more comes for this long.
 const LAST_CALL: Duration = Duration::from_millis(20);
+
+/// And at the latest, where clients never stop coming, when its queue is empty after this long.
+const CLOSING: Duration = Duration::from_millis(200);
 
 /// What a frontend's listeners hand connections to, on one worker.
 pub(crate) trait Acceptor: fmt::Debug + Send + Sync {
@@ -61,8 +66,14 @@ pub(crate) async fn accept_loop(
             None => break,
         }
     }
-    while let Ok(accepted) = tokio::time::timeout(LAST_CALL, poll_fn(|cx| listener.poll_accept(cx))).await {
-        take(accepted, &destination).await;
+    let closing = Instant::now() + CLOSING;
+    loop {
+        // Unconstrained: pending must mean that the queue is empty, not that tokio wants others to have their turn.
+        let accepted = unconstrained(poll_fn(|cx| listener.poll_accept(cx)));
+        match timeout_at(closing.min(Instant::now() + LAST_CALL), accepted).await {
+            Ok(accepted) => take(accepted, &destination).await,
+            Err(_) => return,
+        }
     }
 }
 
