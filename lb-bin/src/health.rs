@@ -1,6 +1,6 @@
 //! `lb health`: one request to `/readyz`, for containers that have no curl.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::{Exit, complain, say};
 /// For connecting, and again for each read: Docker kills a check after 30 s by default, and a proxy that needs two
 /// is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A status line and a few fields; more is not asked for.
-const ANSWER_BYTES: u64 = 4096;
+/// Of the status line, all that is read.
+const LINE_BYTES: u64 = 256;
 
 /// Asks the proxy whose admin listener is at `admin`.
 pub(crate) fn ask(admin: &str) -> Exit {
@@ -39,9 +39,9 @@ fn status(admin: &str) -> io::Result<u16> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES).read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+    let mut line = Vec::new();
+    BufReader::new(stream).take(LINE_BYTES).read_until(b'\n', &mut line)?;
+    parse(&line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
 fn connect(admin: &str) -> io::Result<TcpStream> {
@@ -56,9 +56,8 @@ fn connect(admin: &str) -> io::Result<TcpStream> {
 }
 
 /// The status of `HTTP/1.1 200 OK`.
-fn parse(answer: &[u8]) -> Option<u16> {
-    let line = answer.split(|byte| *byte == b'\r').next()?;
-    let mut words = std::str::from_utf8(line).ok()?.split(' ');
+fn parse(line: &[u8]) -> Option<u16> {
+    let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
     words.next().filter(|version| version.starts_with("HTTP/1."))?;
     words.next()?.parse().ok()
 }
@@ -69,14 +68,14 @@ mod tests {
 
     #[test]
     fn the_status_is_the_second_word() {
-        for (answer, status) in [
-            ("HTTP/1.1 200 OK\r\n\r\n", Some(200)),
+        for (line, status) in [
+            ("HTTP/1.1 200 OK\r\n", Some(200)),
             ("HTTP/1.0 503\r\n", Some(503)),
             ("SSH-2.0-OpenSSH 200\r\n", None),
             ("HTTP/1.1\r\n", None),
             ("", None),
         ] {
-            assert_eq!(parse(answer.as_bytes()), status, "{answer:?}");
+            assert_eq!(parse(line.as_bytes()), status, "{line:?}");
         }
     }
 }

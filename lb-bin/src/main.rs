@@ -44,19 +44,22 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn check(path: &Path) -> Exit {
-    match config::load(path, environment) {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                complain(&format!("warning: {warning}"));
-            }
-            say(&format!("{}: the configuration is fine", path.display()));
-            Exit::Fine
-        }
+    let loaded = match config::load(path, environment) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             say(&problems.to_string());
-            Exit::Wrong
+            return Exit::Wrong;
         }
+    };
+    for warning in &loaded.warnings {
+        complain(&format!("warning: {warning}"));
     }
+    if let Err(problems) = loaded.builder.snapshot() {
+        say(&format!("{}:1:1: {problems}", path.display()));
+        return Exit::Wrong;
+    }
+    say(&format!("{}: the configuration is fine", path.display()));
+    Exit::Fine
 }
 
 /// Prints a line to standard output. `println!` would panic when nobody reads it any more.

@@ -3,10 +3,10 @@
 //! The control plane runs on this thread: watching, health checks, discovery, the admin listener. Workers have
 //! threads of their own.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lb_core::access_log::{Format, WriterLog};
@@ -15,7 +15,7 @@ use lb_core::proxy::{Proxy, ProxyBuilder};
 use tokio::runtime;
 
 use crate::logging::Log;
-use crate::signals::Signals;
+use crate::signals::{Hangup, Signals};
 use crate::{Exit, complain, environment, startup};
 
 /// Runs the configuration at `path` until a signal ends it.
@@ -72,48 +72,39 @@ async fn follow(path: &Path, loaded: Loaded, log: Log) -> Exit {
         Ok(signals) => signals,
         Err(error) => return unable(&error),
     };
-    let handle = proxy.handle();
-    let from = path.display().to_string();
-    let started = || {
-        log.print(startup::lines(&from, &handle));
-        let attach = move |builder, settings| logs.attach(builder, settings);
-        Reloader::new(handle, path, summary, environment, attach)
-    };
-    serve(proxy, signals, started).await
-}
-
-/// Starts the proxy, calls `started`, follows the configuration if there is one to follow, and drains.
-async fn serve(proxy: Proxy, signals: Signals, started: impl FnOnce() -> Reloader) -> Exit {
-    let Signals { mut stop, mut hangup } = signals;
+    let Signals { mut stop, hangup } = signals;
     tokio::select! {
-        result = proxy.start() => {
-            if let Err(error) = result {
-                return unable(&error);
-            }
-        }
+        started = proxy.start() => if let Err(error) = started {
+            return unable(&error);
+        },
         signal = stop.asked() => {
             tracing::info!(signal, "stopped while starting");
             return Exit::Fine;
         }
     }
-    let reloader = started();
-    {
-        let mut watching = pin!(reloader.watch());
-        let signal = loop {
-            tokio::select! {
-                signal = stop.asked() => break signal,
-                () = hangup.asked() => {
-                    // In a task: a file system that hangs must not keep a signal from stopping us.
-                    let reloader = reloader.clone();
-                    tokio::spawn(async move { reloader.reload().await });
-                }
-                () = &mut watching => {}
-            }
-        };
-        tracing::info!(signal, "draining; a second signal ends it at once");
-    }
+    log.print(startup::lines(&path.display().to_string(), &proxy.handle()));
+    let attach = move |builder, settings| logs.attach(builder, settings);
+    let reloader = Reloader::new(proxy.handle(), path, summary, environment, attach);
+    let signal = tokio::select! {
+        signal = stop.asked() => signal,
+        never = keep_up(&reloader, hangup) => match never {},
+    };
+    tracing::info!(signal, "draining; a second signal ends it at once");
     drain(&proxy, stop.asked()).await;
     Exit::Fine
+}
+
+/// Reloads when the files change and when SIGHUP asks for it; what comes of it is logged.
+async fn keep_up(reloader: &Reloader, hangup: Hangup) -> Infallible {
+    // Both are polled all the time: one of them may wait for the reload that the other is at.
+    tokio::join!(reloader.watch(), reload_on(hangup, reloader)).1
+}
+
+async fn reload_on(mut hangup: Hangup, reloader: &Reloader) -> Infallible {
+    loop {
+        hangup.asked().await;
+        let _ = reloader.reload().await;
+    }
 }
 
 /// Drains, or ends at once when `again` resolves.
