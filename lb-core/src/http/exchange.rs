@@ -56,6 +56,8 @@ pub(crate) enum Next {
 enum Routed<'a> {
     Upstream(&'a RouteTarget, usize),
     Answer(&'a RouteTarget, Reply),
+    /// Not for any route: the request ends at this proxy.
+    Own(Reply),
 }
 
 impl<'a> Exchange<'a> {
@@ -77,6 +79,7 @@ impl<'a> Exchange<'a> {
                 Ok(Routed::Answer(target, reply)) => {
                     self.answer(&reply, Some(target.plan.response_headers()), false).await
                 }
+                Ok(Routed::Own(reply)) => self.answer(&reply, None, false).await,
                 Err(refusal) => self.refuse(refusal).await,
             },
             Err(Some(refusal)) => self.refuse(refusal).await,
@@ -121,6 +124,11 @@ impl<'a> Exchange<'a> {
             return Err(Refusal::CONNECT);
         }
         let bytes = self.client.head_bytes();
+        match &bytes[request.method] {
+            b"TRACE" => return Err(Refusal::TRACE),
+            b"OPTIONS" if request.forwards_left(bytes) == Some(0) => return Ok(Routed::Own(Reply::options())),
+            _ => {}
+        }
         let authority = &bytes[request.authority];
         let subject = Subject {
             path: normalise(&bytes[request.target.path], path).map_err(|_| Refusal::BAD_PATH)?,

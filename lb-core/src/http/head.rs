@@ -219,6 +219,12 @@ impl RequestHead {
         *self = Self { fields, ..Self::default() };
     }
 
+    /// How many more proxies the request may pass, if it says so (RFC 9110 section 7.6.2).
+    pub(crate) fn forwards_left(&self, bytes: &[u8]) -> Option<u32> {
+        let value = &bytes[self.field(Known::MaxForwards)?.value];
+        std::str::from_utf8(value).ok().filter(|digits| !digits.starts_with('+'))?.parse().ok()
+    }
+
     /// Whether the method is safe to repeat whatever became of the first attempt (RFC 9110 section 9.2.2).
     pub(crate) fn is_idempotent(&self, bytes: &[u8]) -> bool {
         matches!(&bytes[self.method], b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE")

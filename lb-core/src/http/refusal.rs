@@ -25,6 +25,9 @@ impl Refusal {
         Self::keeping(StatusCode::BAD_REQUEST, Reason::BadRequest, "the path is malformed\n");
     pub(crate) const CONNECT: Self =
         Self::closing(StatusCode::METHOD_NOT_ALLOWED, Reason::BadRequest, "this is not a forward proxy\n");
+    /// RFC 9110 section 9.3.8: what TRACE shows, credentials included, is better kept from whoever asks.
+    pub(crate) const TRACE: Self =
+        Self::keeping(StatusCode::METHOD_NOT_ALLOWED, Reason::BadRequest, "TRACE is not served here\n");
     pub(crate) const CLIENT_TIMEOUT: Self =
         Self::closing(StatusCode::REQUEST_TIMEOUT, Reason::ClientTimeout, "the request took too long\n");
     pub(crate) const HEAD_TOO_LARGE: Self = Self::closing(

@@ -52,6 +52,12 @@ impl Reply {
         self.status
     }
 
+    /// Answers OPTIONS for the proxy itself.
+    pub(crate) fn options() -> Self {
+        let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        Self::new(StatusCode::OK).header(header::ALLOW, methods)
+    }
+
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
     }

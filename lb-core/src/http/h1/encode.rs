@@ -78,10 +78,17 @@ pub(crate) fn encode_request(queue: &mut Vec<u8>, request: OutgoingRequest<'_>) 
         let host = if authority.is_empty() { request.default_host.as_bytes() } else { authority };
         write_field(queue, b"host", host);
     }
+    // For other methods than OPTIONS the field means nothing, and passes (RFC 9110 section 7.6.2).
+    let max_forwards = if &bytes[head.method] == b"OPTIONS" { head.forwards_left(bytes) } else { None };
+    if let Some(left) = max_forwards {
+        // Infallible: writing to a Vec.
+        let _ = write!(queue, "max-forwards: {}\r\n", left.saturating_sub(1));
+    }
     for field in &head.fields {
         let is_ours = match field.known {
             Known::Other => false,
             Known::Host | Known::ContentLength => true,
+            Known::MaxForwards => max_forwards.is_some(),
             Known::Trailer => head.body != BodyLength::Unknown,
             known => forwarded.is_some_and(|forwarded| forwarded.drops(known)),
         };
