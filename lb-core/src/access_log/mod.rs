@@ -10,6 +10,7 @@
 mod escape;
 mod format;
 mod stamp;
+mod warnings;
 mod writer;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use format::Format;
 pub use writer::WriterLog;
 
 pub(crate) use stamp::Stamp;
+pub(crate) use warnings::Warnings;
 
 use crate::metrics::Reason;
 

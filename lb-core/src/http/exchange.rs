@@ -126,7 +126,9 @@ impl<'a> Exchange<'a> {
         let bytes = self.client.head_bytes();
         match &bytes[request.method] {
             b"TRACE" => return Err(Refusal::TRACE),
-            b"OPTIONS" if request.forwards_left(bytes) == Some(0) => return Ok(Routed::Own(Reply::options())),
+            b"OPTIONS" if request.forwards_left(bytes) == Some(0) => {
+                return Ok(Routed::Own(Reply::options()));
+            }
             _ => {}
         }
         let authority = &bytes[request.authority];
@@ -219,7 +221,7 @@ impl<'a> Exchange<'a> {
         self.peer.deadline.set(ended + self.service.timeouts.idle);
         self.record.count(self.service, ended);
         let request = self.has_head.then(|| (&self.scratch.request, self.client.head_bytes()));
-        self.record.log(self.service, self.shared.worker, self.peer.client, request, ended);
+        self.record.log(self.service, self.shared, self.peer.client, request, ended);
     }
 }
 

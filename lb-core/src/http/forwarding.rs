@@ -135,7 +135,12 @@ impl Exchange<'_> {
             self.write_request(plan, &mut reached);
             *upload = Transfer::default();
             let broken = match self.talk(upstream, &mut reached.server, upload).await {
-                Ok(()) => return Ok(reached),
+                Ok(()) => {
+                    if reached.is_reused {
+                        upstream.answered(&reached.lease);
+                    }
+                    return Ok(reached);
+                }
                 Err(broken) => broken,
             };
             match broken {
@@ -195,9 +200,8 @@ impl Exchange<'_> {
 
     async fn lease(&self, upstream: &Upstream) -> Result<Lease, Refusal> {
         let bytes = self.client.head_bytes();
-        let mut input = PickInput::default();
-        input.client = self.peer.client.ip();
-        input.uri = &bytes[self.scratch.request.target.path_and_query];
+        let uri = &bytes[self.scratch.request.target.path_and_query];
+        let input = PickInput { client: self.peer.client.ip(), uri, ..PickInput::default() };
         let tried = &self.scratch.tried;
         upstream.lease(&input, tried).await.map_err(|error| {
             // Every server there is has been tried.
@@ -362,7 +366,7 @@ impl Exchange<'_> {
                 idle: upstream.backend().timeouts().tunnel,
             })),
             Moved::Whole => {
-                self.release(server, &lease);
+                self.release(upstream, server, &lease);
                 match persistence {
                     Persistence::Close if is_request_read => Next::Close,
                     Persistence::Close => Next::Linger,
@@ -457,7 +461,7 @@ impl Exchange<'_> {
     }
 
     /// Gives the server's connection back to its pool, if it can serve again.
-    fn release(&self, server: Connection, lease: &Lease) {
+    fn release(&self, upstream: &Upstream, server: Connection, lease: &Lease) {
         let is_reusable = self.scratch.response.keeps_alive
             && server.is_body_ended()
             && !server.has_more()
@@ -465,7 +469,7 @@ impl Exchange<'_> {
             && self.client.is_body_ended();
         let stream = server.into_stream(&self.shared.resources);
         if is_reusable {
-            lease.endpoint().put_idle(stream, Instant::now().into_std());
+            upstream.keep(lease, stream, Instant::now().into_std());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::head::{Known, RequestHead, values};
-use super::service::Service;
+use super::service::{Service, Shared};
 use crate::access_log::{AccessEntry, AccessRequest};
 use crate::metrics::Reason;
 use crate::net::ClientAddress;
@@ -67,19 +67,21 @@ impl Record {
         }
     }
 
-    /// Writes the exchange's line in the access log.
+    /// Writes the exchange's line in the access log, and warns of what went wrong.
     pub(crate) fn log(
         &self,
         service: &Service,
-        worker: usize,
+        shared: &Shared,
         client: ClientAddress,
         request: Option<(&RequestHead, &[u8])>,
         ended: Instant,
     ) {
-        let Some(log) = &service.access_log else { return };
+        if service.access_log.is_none() && self.reason.is_none() {
+            return;
+        }
         let duration = ended - self.began;
-        log.record(&AccessEntry {
-            worker,
+        let entry = AccessEntry {
+            worker: shared.worker,
             time: std::time::SystemTime::now() - duration,
             client: client.socket(),
             frontend: &service.name,
@@ -94,7 +96,11 @@ impl Record {
             connect: self.connect,
             first_byte: self.first_byte,
             retries: self.retries,
-        });
+        };
+        shared.warnings.warn(&entry);
+        if let Some(log) = &service.access_log {
+            log.record(&entry);
+        }
     }
 }
 

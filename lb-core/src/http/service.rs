@@ -10,7 +10,7 @@ use super::connection::{After, Scratch};
 use super::filter::Filter;
 use super::route::{Plan, Router};
 use super::settings::{FrontendTimeouts, Limits};
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Warnings};
 use crate::live::Live;
 use crate::metrics::{FrontendShard, RequestShard};
 use crate::net::{ClientAddress, Connections, Pool, Resources};
@@ -61,6 +61,7 @@ pub(crate) struct UpstreamUse {
 pub(crate) struct Shared {
     pub(crate) worker: usize,
     pub(crate) resources: Arc<Resources>,
+    pub(crate) warnings: Warnings,
     pub(crate) scratch: Pool<Box<Scratch>>,
     pub(crate) exchanges: Pool<ReusableBoxFuture<'static, After>>,
 }
@@ -70,6 +71,7 @@ impl Shared {
         Self {
             worker,
             resources,
+            warnings: Warnings::default(),
             scratch: Pool::new(EXCHANGES_RETAINED),
             exchanges: Pool::new(EXCHANGES_RETAINED),
         }

@@ -7,6 +7,7 @@ use super::frontend::{Frontend, Listening, Mode, Seat};
 use super::limit::Permits;
 use super::listener::Acceptor;
 use super::{BuildError, BuildProblem};
+use crate::access_log::Warnings;
 use crate::backend::Backend;
 use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Stream};
@@ -119,6 +120,7 @@ impl Mode for TcpMode {
             connections: Arc::default(),
             resources: Arc::clone(seat.resources),
             worker: seat.worker,
+            warnings: Warnings::default(),
         })))
     }
 }

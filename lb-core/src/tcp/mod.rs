@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::access_log::{AccessEntry, AccessLog};
+use crate::access_log::{AccessEntry, AccessLog, Warnings};
 use crate::backend::PickInput;
 use crate::live::Live;
 use crate::metrics::{FrontendShard, OpenConnection, Reason};
@@ -27,6 +27,7 @@ pub(crate) struct Entry {
     pub(crate) connections: Arc<Connections>,
     pub(crate) resources: Arc<Resources>,
     pub(crate) worker: usize,
+    pub(crate) warnings: Warnings,
 }
 
 /// What a frontend does, by one snapshot.
@@ -46,6 +47,7 @@ pub(crate) struct ClientConnection {
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "the large one is the one that lasts")]
 enum State {
     Reaching(Pin<Box<dyn Future<Output = Option<Joined>> + Send>>),
     Joined(Joined),
@@ -78,7 +80,7 @@ impl ClientConnection {
         let service = entry.service.load_full();
         let open = service.metrics.connection_opened();
         let record = Record { client, accepted: Instant::now(), connect: None, retries: 0 };
-        let reaching = Box::pin(reach(stream, service, record, entry.worker, open));
+        let reaching = Box::pin(reach(stream, service, record, Arc::clone(&entry), open));
         Self { entry, registration: None, state: State::Reaching(reaching) }
     }
 }
@@ -100,7 +102,7 @@ impl Future for ClientConnection {
                     Poll::Ready(None) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
                 },
-                State::Joined(joined) => return joined.poll(cx, &this.entry.resources, this.entry.worker),
+                State::Joined(joined) => return joined.poll(cx, &this.entry),
             }
         }
     }
@@ -112,11 +114,10 @@ async fn reach(
     client: Stream,
     service: Arc<Service>,
     mut record: Record,
-    worker: usize,
+    entry: Arc<Entry>,
     open: OpenConnection,
 ) -> Option<Joined> {
-    let mut input = PickInput::default();
-    input.client = record.client.ip();
+    let input = PickInput { client: record.client.ip(), ..PickInput::default() };
     let upstream = &service.upstream;
     let mut tried = Vec::new();
     let reason = loop {
@@ -157,13 +158,13 @@ async fn reach(
     client.reset_on_close();
     service.metrics.error(reason);
     let server = tried.last().map(|server| &**server.name());
-    record.log(&service, worker, server, Some(reason), (0, 0));
+    record.log(&service, &entry, server, Some(reason), (0, 0));
     None
 }
 
 impl Joined {
-    fn poll(&mut self, cx: &mut Context<'_>, resources: &Resources, worker: usize) -> Poll<()> {
-        let polled = self.tunnel.poll(cx, &mut self.client, &mut self.server, resources);
+    fn poll(&mut self, cx: &mut Context<'_>, entry: &Entry) -> Poll<()> {
+        let polled = self.tunnel.poll(cx, &mut self.client, &mut self.server, &entry.resources);
         let moved = (self.tunnel.moved_up(), self.tunnel.moved_down());
         if moved != self.counted {
             self.service.metrics.received(moved.0 - self.counted.0);
@@ -193,7 +194,7 @@ impl Joined {
         if let Some(reason) = reason {
             self.service.metrics.error(reason);
         }
-        self.record.log(&self.service, worker, Some(self.lease.server().name()), reason, moved);
+        self.record.log(&self.service, entry, Some(self.lease.server().name()), reason, moved);
         Poll::Ready(())
     }
 }
@@ -202,28 +203,31 @@ impl Record {
     fn log(
         &self,
         service: &Service,
-        worker: usize,
+        entry: &Entry,
         server: Option<&str>,
         reason: Option<Reason>,
-        moved: (u64, u64),
+        (received_bytes, sent_bytes): (u64, u64),
     ) {
-        let Some(log) = &service.access_log else { return };
         let duration = self.accepted.elapsed();
-        log.record(&AccessEntry {
-            worker,
+        let line = AccessEntry {
+            worker: entry.worker,
             time: SystemTime::now() - duration,
             client: self.client.socket(),
             frontend: &service.name,
             backend: Some(service.upstream.backend().name()),
             server,
             reason,
-            received_bytes: moved.0,
-            sent_bytes: moved.1,
+            received_bytes,
+            sent_bytes,
             duration,
             connect: self.connect,
             retries: self.retries,
             ..AccessEntry::default()
-        });
+        };
+        entry.warnings.warn(&line);
+        if let Some(log) = &service.access_log {
+            log.record(&line);
+        }
     }
 }
 

@@ -14,7 +14,6 @@ use crate::net::Stream;
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     server: Arc<Server>,
-    limits: PoolLimits,
     metrics: ServerShard,
     /// The most recently used is last, and taken first: the others grow old and are closed, so that a pool is as
     /// large as the load needs.
@@ -28,8 +27,8 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(server: Arc<Server>, limits: PoolLimits, metrics: ServerShard) -> Self {
-        Self { server, limits, metrics, idle: Mutex::default() }
+    pub(crate) fn new(server: Arc<Server>, metrics: ServerShard) -> Self {
+        Self { server, metrics, idle: Mutex::default() }
     }
 
     pub(crate) fn server(&self) -> &Arc<Server> {
@@ -42,7 +41,7 @@ impl Endpoint {
 
     /// The idle connection used last, if it is silent: one that was closed, or that says something nobody asked for,
     /// must not answer a request.
-    pub(crate) fn take_idle(&self) -> Option<Stream> {
+    pub(super) fn take_idle(&self) -> Option<Stream> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Idle { mut stream, .. }) = idle.pop() {
             if stream.is_silent() {
@@ -52,13 +51,14 @@ impl Endpoint {
         None
     }
 
-    /// Keeps a connection whose last exchange ended in order.
-    pub(crate) fn put_idle(&self, mut stream: Stream, now: Instant) {
+    /// Keeps a connection whose last exchange ended in order. The limits are the snapshot's, not the server's, which
+    /// outlives it.
+    pub(super) fn put_idle(&self, mut stream: Stream, limits: PoolLimits, now: Instant) {
         if !stream.is_silent() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.limits.idle_per_server {
+        if idle.len() < limits.idle_per_server {
             idle.push(Idle { stream, since: now });
         }
     }
@@ -69,13 +69,13 @@ impl Endpoint {
     }
 
     /// Closes what has been idle for too long, or was closed by the server.
-    pub(crate) fn sweep(&self, now: Instant) {
-        let timeout = self.limits.idle_timeout;
+    pub(super) fn sweep(&self, limits: PoolLimits, now: Instant) {
+        let timeout = limits.idle_timeout;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain_mut(|idle| now.duration_since(idle.since) < timeout && idle.stream.is_silent());
     }
 
-    pub(crate) async fn connect(&self) -> io::Result<Stream> {
+    pub(super) async fn connect(&self) -> io::Result<Stream> {
         match self.server.address() {
             ServerAddress::Tcp(addr) => {
                 let stream = TcpStream::connect(addr).await?;

@@ -8,6 +8,7 @@
 mod endpoint;
 mod queue;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,12 +31,15 @@ pub(crate) struct Upstream {
     metrics: BackendShard,
 }
 
-/// The servers that may be chosen, with this worker's own side of each.
-#[derive(Debug)]
+/// The servers, with this worker's own side of each.
+#[derive(Debug, Default)]
 struct Lineup {
-    view: Arc<View>,
-    /// Invariant: one for each of `view.members()`, in their order.
-    endpoints: Box<[Arc<Endpoint>]>,
+    /// Absent only until the roster has told its first view.
+    view: Option<Arc<View>>,
+    /// Invariant: one for each of the view's members, in their order.
+    members: Box<[Arc<Endpoint>]>,
+    /// Every server that exists, by its address in memory: one that is down keeps its pool and its counters.
+    endpoints: HashMap<usize, Arc<Endpoint>>,
 }
 
 /// What all workers share of a backend.
@@ -79,28 +83,20 @@ impl Upstream {
         metrics: &Metrics,
         worker: usize,
     ) -> Self {
-        let before = previous.map(|previous| previous.lineup.load_full());
-        let known = before.map_or_else(Box::default, |lineup| lineup.endpoints.clone());
-        let empty = Lineup { view: shared.roster.view(), endpoints: known };
-        let lineup = Arc::new(Live::new(empty));
-        shared.roster.subscribe(Box::new({
+        let known = previous.map(|previous| previous.lineup.load().endpoints.clone()).unwrap_or_default();
+        let lineup = Arc::new(Live::new(Lineup { endpoints: known, ..Lineup::default() }));
+        shared.roster.subscribe({
             let (lineup, queue) = (Arc::clone(&lineup), Arc::clone(&shared.queue));
-            let (metrics, pool) = (metrics.clone(), shared.backend.pool());
+            let metrics = metrics.clone();
             move |view: &Arc<View>| {
-                let known = lineup.load_full();
-                let endpoint = |server: &Arc<Server>| {
-                    let same = known.endpoints.iter().find(|endpoint| Arc::ptr_eq(endpoint.server(), server));
-                    let fresh = || {
-                        let metrics = metrics.server(server.backend(), server.name()).shard(worker);
-                        Arc::new(Endpoint::new(Arc::clone(server), pool, metrics))
-                    };
-                    same.map_or_else(fresh, Arc::clone)
-                };
-                let endpoints = view.members().iter().map(|member| endpoint(&member.server)).collect();
-                lineup.store(Arc::new(Lineup { view: Arc::clone(view), endpoints }));
+                let next = lineup.load().follow(view, |server| {
+                    let metrics = metrics.server(server.backend(), server.name()).shard(worker);
+                    Arc::new(Endpoint::new(Arc::clone(server), metrics))
+                });
+                lineup.store(Arc::new(next));
                 queue.changed();
             }
-        }));
+        });
         Self {
             backend: shared.backend.clone(),
             roster: Arc::clone(&shared.roster),
@@ -150,8 +146,9 @@ impl Upstream {
     fn try_lease(&self, request: &PickInput<'_>, tried: &[Arc<Server>]) -> Result<Lease, Refused> {
         let lineup = self.lineup.load();
         let may = |server: &Server| !tried.iter().any(|tried| std::ptr::eq(&**tried, server));
-        let at = lineup.view.enter(request, may)?;
-        Ok(Lease { endpoint: Arc::clone(&lineup.endpoints[at]), queue: Arc::clone(&self.queue) })
+        let view = lineup.view.as_ref().ok_or(Refused::NoServer)?;
+        let at = view.enter(request, may)?;
+        Ok(Lease { endpoint: Arc::clone(&lineup.members[at]), queue: Arc::clone(&self.queue) })
     }
 
     /// An idle connection to the leased server.
@@ -181,9 +178,35 @@ impl Upstream {
         }
     }
 
+    /// Keeps a connection for the next exchange.
+    pub(crate) fn keep(&self, lease: &Lease, stream: Stream, now: Instant) {
+        lease.endpoint.put_idle(stream, self.backend.pool(), now);
+    }
+
+    /// A server answered on a connection that was reused: it can be reached.
+    pub(crate) fn answered(&self, lease: &Lease) {
+        self.roster.connected(lease.server());
+    }
+
     /// Closes idle connections that are too old or that their server has closed.
     pub(crate) fn sweep(&self, now: Instant) {
-        self.lineup.load_full().endpoints.iter().for_each(|endpoint| endpoint.sweep(now));
+        let limits = self.backend.pool();
+        self.lineup.load_full().endpoints.values().for_each(|endpoint| endpoint.sweep(limits, now));
+    }
+}
+
+impl Lineup {
+    /// The lineup by `view`: who was known stays the same, `fresh` makes the others.
+    fn follow(&self, view: &Arc<View>, fresh: impl Fn(&Arc<Server>) -> Arc<Endpoint>) -> Self {
+        let key = |server: &Arc<Server>| Arc::as_ptr(server).addr();
+        let endpoint = |server| {
+            let known = self.endpoints.get(&key(server));
+            (key(server), known.map_or_else(|| fresh(server), Arc::clone))
+        };
+        let endpoints: HashMap<_, _> = view.servers().iter().map(endpoint).collect();
+        let member = |server| Arc::clone(&endpoints[&key(server)]);
+        let members = view.members().iter().map(|serving| member(&serving.server)).collect();
+        Self { view: Some(Arc::clone(view)), members, endpoints }
     }
 }
 

@@ -105,19 +105,19 @@ impl Incoming {
         self.start_message();
         loop {
             self.skip_empty_lines();
-            if self.is_worth_parsing() {
-                if let Some(length) = parse::request(self.buffer.filled(), limits.fields, head)? {
-                    if length > limits.bytes {
-                        return Poll::Ready(Err(self.too_large(limits)));
-                    }
-                    self.take_head(length);
-                    self.body = match head.body {
-                        BodyLength::None => Body::Length { left: 0 },
-                        BodyLength::Known(left) => Body::Length { left },
-                        BodyLength::Unknown => Body::chunked(),
-                    };
-                    return Poll::Ready(Ok(()));
+            if self.is_worth_parsing()
+                && let Some(length) = parse::request(self.buffer.filled(), limits.fields, head)?
+            {
+                if length > limits.bytes {
+                    return Poll::Ready(Err(self.too_large(limits)));
                 }
+                self.take_head(length);
+                self.body = match head.body {
+                    BodyLength::None => Body::Length { left: 0 },
+                    BodyLength::Known(left) => Body::Length { left },
+                    BodyLength::Unknown => Body::chunked(),
+                };
+                return Poll::Ready(Ok(()));
             }
             ready!(self.poll_more_head(cx, stream, limits))?;
         }
