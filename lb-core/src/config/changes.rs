@@ -1,31 +1,82 @@
 //! What differs between two configurations, in their own words: `backend shop: server web3:80 added`.
 //!
-//! Generic over keys: both are serialised and walked side by side, so a new key of the schema needs nothing here.
-//! Tables are compared key by key; in a list it matters what is in it, not where. A key left out and one written
+//! What has a name is compared by it; below that, generic over keys: both sides are serialised and walked together, so
+//! a new key of the schema needs nothing here. In a list it matters what is in it, not where. A key left out and one written
 //! with its default value are the same.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::schema::Config;
+use super::diagnostics::At;
+use super::schema::{Config, Frontend, Route};
 
 /// The differences from `old` to `new`, one line each, by name; empty: none.
 pub(crate) fn changes(old: &Config, new: &Config) -> Vec<String> {
     let mut lines = Vec::new();
-    if old != new {
-        compare("", &table(old), &table(new), Keys::OfSchema, &mut lines);
-        if lines.is_empty() {
-            // Both matter a little: round robin begins with the first, and equal routes count by their order.
-            lines.push("the order of servers or routes changed".to_owned());
-        }
+    if old == new {
+        return lines;
+    }
+    tables("global ", &old.global, &new.global, &mut lines);
+    tables("log ", &old.log, &new.log, &mut lines);
+    match (&old.admin, &new.admin) {
+        (Some(old), Some(new)) => tables("admin ", old, new, &mut lines),
+        (None, Some(_)) => lines.push("admin added".to_owned()),
+        (Some(_), None) => lines.push("admin removed".to_owned()),
+        (None, None) => {}
+    }
+    named("backend ", &by_name(&old.backend), &by_name(&new.backend), &mut lines, tables);
+    let of_frontend = |subject: &str, old: &Frontend, new: &Frontend, lines: &mut Vec<String>| {
+        tables(subject, old, new, lines);
+        named(&format!("{subject}route "), &routes(old), &routes(new), lines, tables);
+    };
+    named("frontend ", &by_name(&old.frontend), &by_name(&new.frontend), &mut lines, of_frontend);
+    if lines.is_empty() {
+        // Both matter a little: round robin begins with the first, and equal routes count by their order.
+        lines.push("the order of servers or routes changed".to_owned());
     }
     lines
 }
 
-/// The keys of the schema whose tables hold elements by the operator's names.
-const COLLECTIONS: [&str; 4] = ["backend", "frontend", "route", "server"];
+type ByName<'a, T> = BTreeMap<Cow<'a, str>, &'a T>;
+
+/// Compares elements by name; those that are equal cost no more than a comparison.
+fn named<T: PartialEq>(
+    subject: &str,
+    old: &ByName<'_, T>,
+    new: &ByName<'_, T>,
+    lines: &mut Vec<String>,
+    compare: impl Fn(&str, &T, &T, &mut Vec<String>),
+) {
+    for name in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        match (old.get(name), new.get(name)) {
+            (Some(old), Some(new)) if old == new => {}
+            (Some(old), Some(new)) => compare(&format!("{subject}{name}: "), old, new, lines),
+            (None, _) => lines.push(format!("{subject}{name} added")),
+            (_, None) => lines.push(format!("{subject}{name} removed")),
+        }
+    }
+}
+
+fn by_name<T>(elements: &BTreeMap<String, At<T>>) -> ByName<'_, T> {
+    elements.iter().map(|(name, element)| (Cow::Borrowed(name.as_str()), &element.value)).collect()
+}
+
+/// A route's name is what it takes.
+fn routes(frontend: &Frontend) -> ByName<'_, Route> {
+    let routes = frontend.routes.iter().flat_map(|routes| routes.iter());
+    let name = |route: &Route| Some(route.conditions()).filter(|text| !text.is_empty());
+    routes.map(|route| (name(route).map_or(Cow::Borrowed("*"), Cow::Owned), &route.value)).collect()
+}
+
+fn tables<T: Serialize>(subject: &str, old: &T, new: &T, lines: &mut Vec<String>) {
+    compare(subject, &table(old), &table(new), Keys::OfSchema, lines);
+}
+
+/// The key of the schema, beside those handled above, whose table holds elements by the operator's names.
+const COLLECTION: &str = "server";
 
 /// What the keys of a table are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +95,8 @@ fn compare(
     for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
         let side = |table: &Map<String, Value>| table.get(key).filter(|value| !value.is_null()).cloned();
         let name = format!("{subject}{key}");
-        let is_collection = keys == Keys::OfSchema && COLLECTIONS.contains(&key.as_str());
         let (old, new) = match (side(old), side(new)) {
             (old, new) if old == new => continue,
-            (old, new) if is_collection && (is_table(old.as_ref()) || is_table(new.as_ref())) => {
-                (old.map(elements).unwrap_or_default(), new.map(elements).unwrap_or_default())
-            }
             (Some(old), Some(new)) if is_many(&old) && is_many(&new) => (elements(old), elements(new)),
             (Some(old), Some(new)) => {
                 lines.push(format!("{name} {} -> {}", shown(&old), shown(&new)));
@@ -66,7 +113,7 @@ fn compare(
             (None, None) => continue,
         };
         let separator = if keys == Keys::Names { ": " } else { " " };
-        let keys = if is_collection { Keys::Names } else { Keys::OfSchema };
+        let keys = if keys == Keys::OfSchema && key == COLLECTION { Keys::Names } else { Keys::OfSchema };
         compare(&format!("{name}{separator}"), &old, &new, keys, lines);
     }
 }
@@ -74,10 +121,6 @@ fn compare(
 fn table(value: &impl Serialize) -> Map<String, Value> {
     // Writing the schema can't fail: its keys are strings. If a later one could, it would show as an empty table.
     serde_json::to_value(value).map(elements).unwrap_or_default()
-}
-
-fn is_table(value: Option<&Value>) -> bool {
-    value.is_some_and(Value::is_object)
 }
 
 fn is_many(value: &Value) -> bool {
@@ -111,7 +154,6 @@ fn appended(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::load_text;
 
     const BASE: &str = r#"

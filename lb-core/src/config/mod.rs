@@ -20,6 +20,7 @@ mod substitute;
 mod toml_errors;
 mod units;
 mod unsupported;
+mod values;
 mod watch;
 
 #[cfg(test)]

@@ -42,9 +42,12 @@ pub enum ReloadError {
 struct Following {
     path: PathBuf,
     handle: Handle,
-    env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
-    finish: Box<dyn Fn(ProxyBuilder, LogSettings) -> ProxyBuilder + Send + Sync>,
+    env: Box<Environment>,
+    finish: Box<Finish>,
 }
+
+type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+type Finish = dyn Fn(ProxyBuilder, LogSettings) -> ProxyBuilder + Send + Sync;
 
 #[derive(Debug)]
 struct State {

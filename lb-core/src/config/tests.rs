@@ -311,6 +311,19 @@ fn warnings_do_not_refuse() {
 }
 
 #[test]
+fn mode_tcp_warns_of_what_only_http_reads() {
+    let text = "[frontend.db]\nlisten = \"127.0.0.1:1\"\nmode = \"tcp\"\nbackend = \"db\"\ntimeouts = { idle = \"1s\", body = \"1s\" }\n\
+                limits = { headers = 1 }\n[backend.db]\nservers = [\"db:1\"]\n";
+    let loaded = load_text("lb.toml", text, env).unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let remedy = "has no effect in mode tcp; remove it, or write `mode = \"http\"`";
+    assert_eq!(
+        warnings,
+        [format!("lb.toml:5:34: `body` {remedy}"), format!("lb.toml:6:10: `limits` {remedy}")]
+    );
+}
+
+#[test]
 fn variables_fill_strings_and_numbers() {
     let text =
         around("", "", "retries = \"${WEIGHT}\"\nforwarded = \"${NO:-false}\"\nbalance = \"${POLICY:-p2c}\"");

@@ -4,8 +4,9 @@ use serde::{Serialize, Serializer};
 
 use crate::backend::{self, Address, BackendTimeouts, HealthCheck, PoolLimits, StatusSet};
 use crate::config::diagnostics::{At, Place};
-use crate::config::reader::{Keys, Miss, Parsed, Positive, Read, Record, Value, choice};
+use crate::config::reader::{Keys, Miss, Read, Record, Value};
 use crate::config::units::Period;
+use crate::config::values::{Parsed, Positive, choice};
 
 /// `[backend.NAME]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::Route;
 use crate::backend::Address;
 use crate::config::diagnostics::{At, Place};
-use crate::config::reader::{Keys, Miss, Parsed, Positive, Read, Record, Several, Value, choice};
+use crate::config::reader::{Keys, Miss, Read, Record, Value};
 use crate::config::units::Size;
+use crate::config::values::{Parsed, Positive, Several, choice};
 use crate::http::{self, FrontendTimeouts};
 
 /// `[frontend.NAME]`.
@@ -24,17 +25,9 @@ pub(crate) struct Frontend {
     pub(crate) trusted_proxies: Option<Several<Parsed<Network>>>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
-    #[serde(rename = "route", serialize_with = "by_conditions")]
+    /// Left out of the serialised form: thousands, compared one by one.
+    #[serde(skip)]
     pub(crate) routes: Option<At<Vec<At<Route>>>>,
-}
-
-fn by_conditions<S: Serializer>(
-    routes: &Option<At<Vec<At<Route>>>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let name = |route: &Route| Some(route.conditions()).filter(|text| !text.is_empty());
-    let routes = routes.iter().flat_map(|routes| routes.iter());
-    serializer.collect_map(routes.map(|route| (name(route).unwrap_or_else(|| "*".to_owned()), route)))
 }
 
 impl Record for Frontend {
@@ -48,9 +41,13 @@ impl Record for Frontend {
         {
             keys.problems().wrong(listen.place, "`listen` is empty", "write `listen = \"0.0.0.0:80\"`");
         }
+        let mode = keys.or("mode", Mode::default());
+        if mode == Mode::Tcp {
+            without_effect(keys);
+        }
         Ok(Self {
             listen: listen.map(|at| at.value).unwrap_or_default(),
-            mode: keys.or("mode", Mode::default()),
+            mode,
             max_connections: keys.or("max_connections", 0),
             backend: keys.take("backend"),
             trusted_proxies: keys.take("trusted_proxies").map(|at| at.value),
@@ -58,6 +55,19 @@ impl Record for Frontend {
             limits: keys.or("limits", Limits::default()),
             routes: keys.take("routes"),
         })
+    }
+}
+
+/// Warns of keys that only mode http reads.
+fn without_effect(keys: &mut Keys<'_>) {
+    let timeouts = keys.value("timeouts").and_then(|timeouts| timeouts.keys(Timeouts::KIND).ok());
+    let of_timeouts = timeouts.map(|mut timeouts| ["head", "body"].map(|key| (key, timeouts.value(key))));
+    let of_frontend = ["limits", "trusted_proxies"].map(|key| (key, keys.value(key)));
+    for (key, value) in of_timeouts.into_iter().flatten().chain(of_frontend) {
+        if let Some(value) = value {
+            let what = format_args!("`{key}` has no effect in mode tcp");
+            keys.problems().odd(value.place(), what, "remove it, or write `mode = \"http\"`");
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use serde::{Serialize, Serializer};
 use crate::access_log::Format;
 
 use super::diagnostics::At;
-use super::reader::{Keys, Miss, Parsed, Read, Record, Value, choice};
+use super::reader::{Keys, Miss, Read, Record, Value};
 use super::units::Period;
+use super::values::{Parsed, choice};
 
 pub(crate) use self::backend::{Backend, Balance, Health, Server, Timeouts as BackendTimeouts};
 pub(crate) use self::frontend::{Frontend, Limits, ListenAddress, Mode};

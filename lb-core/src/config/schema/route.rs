@@ -3,7 +3,8 @@
 use serde::{Serialize, Serializer};
 
 use crate::config::diagnostics::{At, Place};
-use crate::config::reader::{Keys, Miss, Read, Record, Several, Value};
+use crate::config::reader::{Keys, Miss, Read, Record, Value};
+use crate::config::values::Several;
 
 /// One route. How many path conditions and actions it has is checked when it is read.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]

@@ -11,8 +11,10 @@ use super::*;
 
 const FAR: Duration = Duration::from_secs(20);
 
+type Way = fn(&Path, &str);
+
 /// The ways in which a configuration changes under its name. Each is given the name and the new content.
-const WAYS: [(&str, fn(&Path, &str)); 4] = [
+const WAYS: [(&str, Way); 4] = [
     ("written in place", |path, text| fs::write(path, text).unwrap()),
     ("renamed over, as editors do", |path, text| {
         let new = path.with_extension("tmp");
