@@ -175,6 +175,9 @@ impl Exchange<'_> {
                 Some(lease) => lease,
                 None => self.lease(upstream).await?,
             };
+            if !is_fresh_wanted && !self.scratch.tried.is_empty() {
+                self.count_retry(upstream);
+            }
             self.record.endpoint = Some(Arc::clone(lease.endpoint()));
             if !is_fresh_wanted && let Some(stream) = upstream.reuse(&lease) {
                 let server = Connection::new(stream, &self.shared.resources);
@@ -192,7 +195,6 @@ impl Exchange<'_> {
                     if self.record.retries >= upstream.backend().retries() {
                         return Err(Refusal::CONNECT_FAILED);
                     }
-                    self.count_retry(upstream);
                 }
             }
         }
