@@ -3,9 +3,10 @@
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::wire::Told;
 use super::{Message, Wire};
 
 /// A server behind the proxy: each of its connections is a thread that follows the script. Ends, and gives out its
@@ -22,8 +23,13 @@ struct Shared {
     is_closing: AtomicBool,
     connections: AtomicUsize,
     requests: Mutex<Vec<Message>>,
-    open: Mutex<Vec<(TcpStream, JoinHandle<()>)>>,
+    told: Arc<Told>,
+    open: Mutex<Vec<(Slot, JoinHandle<()>)>>,
 }
+
+/// A second descriptor of a connection, to end its script by; its script's thread takes it out at the end, so that the
+/// connection closes then.
+type Slot = Arc<Mutex<Option<TcpStream>>>;
 
 impl Origin {
     /// Serves each connection by `script`.
@@ -54,6 +60,11 @@ impl Origin {
     /// Where it listens, as `host:port`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Lets one script that waits in [`Wire::until_told`], or will, go on.
+    pub fn tell(&self) {
+        self.shared.told.tell();
     }
 
     /// How many connections it has accepted so far.
@@ -111,22 +122,21 @@ fn accept(
             return;
         }
         shared.connections.fetch_add(1, Ordering::SeqCst);
-        let handle = stream.try_clone().unwrap();
-        let (script, seen) = (Arc::clone(script), Arc::clone(shared));
+        let slot = Arc::new(Mutex::new(Some(stream.try_clone().unwrap())));
+        let (script, seen, own) = (Arc::clone(script), Arc::clone(shared), Arc::clone(&slot));
         let thread = std::thread::spawn(move || {
-            let closing = stream.try_clone().unwrap();
-            script(&mut Wire::new(stream), &seen);
-            // The clones that end scripts must not keep the connection open.
-            let _ = closing.shutdown(Shutdown::Both);
+            let mut wire = Wire::of_origin(stream, &seen.told);
+            script(&mut wire, &seen);
+            own.lock().unwrap().take();
         });
         let mut open = shared.open.lock().unwrap();
         reap(&mut open);
-        open.push((handle, thread));
+        open.push((slot, thread));
     }
 }
 
-/// Lets go of connections whose script is over, so that a peer sees them closed; those that panicked stay, to tell.
-fn reap(open: &mut Vec<(TcpStream, JoinHandle<()>)>) {
+/// Lets go of scripts that are over; the panic of one comes out with the origin.
+fn reap(open: &mut Vec<(Slot, JoinHandle<()>)>) {
     let mut at = 0;
     while at < open.len() {
         if open[at].1.is_finished() {
@@ -146,10 +156,11 @@ impl Drop for Origin {
         // Wakes the accept loop.
         let _ = TcpStream::connect(&self.address);
         let accepted = self.accepting.take().map(JoinHandle::join);
-        let open =
-            std::mem::take(&mut *self.shared.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for (stream, _) in &open {
-            let _ = stream.shutdown(Shutdown::Both);
+        let open = std::mem::take(&mut *self.shared.open.lock().unwrap_or_else(PoisonError::into_inner));
+        for (slot, _) in &open {
+            if let Some(stream) = slot.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
         let ended = accepted.into_iter().chain(open.into_iter().map(|(_, thread)| thread.join()));
         for panic in ended.filter_map(Result::err).collect::<Vec<_>>() {

@@ -1,7 +1,7 @@
 //! A proxy that runs for a test.
 
 use std::future::Future;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ pub struct Running {
     control: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    drained: mpsc::Receiver<()>,
+    drained: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Running {
@@ -60,7 +60,7 @@ impl Running {
             });
         });
         let control = has_started.recv_timeout(PATIENCE).expect("a proxy that starts");
-        Self { handle, log, control, stop: Some(stop), thread: Some(thread), drained }
+        Self { handle, log, control, stop: Some(stop), thread: Some(thread), drained: Mutex::new(drained) }
     }
 
     /// A client of a frontend with one address.
@@ -134,7 +134,8 @@ impl Running {
         if self.thread.is_none() {
             return;
         }
-        if self.drained.recv_timeout(PATIENCE).is_err() && !self.is_drained() {
+        let drained = self.drained.lock().unwrap().recv_timeout(PATIENCE);
+        if drained.is_err() && !self.is_drained() {
             panic!("the proxy does not drain: {}", self.handle.status().to_json());
         }
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {

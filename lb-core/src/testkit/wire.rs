@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::{Message, PATIENCE};
@@ -12,6 +13,29 @@ pub struct Wire {
     stream: TcpStream,
     /// Read and not yet taken.
     buffer: Vec<u8>,
+    told: Option<Arc<Told>>,
+}
+
+/// Words from a test to an origin's scripts, each heard once.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    words: Mutex<usize>,
+    spoken: Condvar,
+}
+
+impl Told {
+    pub(super) fn tell(&self) {
+        *self.words.lock().unwrap() += 1;
+        self.spoken.notify_one();
+    }
+
+    fn wait(&self) {
+        let words = self.words.lock().unwrap();
+        let (mut words, waited) =
+            self.spoken.wait_timeout_while(words, PATIENCE, |words| *words == 0).unwrap();
+        assert!(!waited.timed_out(), "a script that is never told to go on");
+        *words -= 1;
+    }
 }
 
 /// How a peer closed a connection.
@@ -29,11 +53,15 @@ impl Wire {
         Self::new(TcpStream::connect(address).unwrap_or_else(|error| panic!("connect to {address}: {error}")))
     }
 
+    pub(super) fn of_origin(stream: TcpStream, told: &Arc<Told>) -> Self {
+        Self { told: Some(Arc::clone(told)), ..Self::new(stream) }
+    }
+
     pub(super) fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), told: None }
     }
 
     /// Sends bytes as they are.
@@ -68,7 +96,22 @@ impl Wire {
 
     /// Closes the connection by a reset.
     pub fn reset(self) {
+        self.reset_on_close();
+    }
+
+    /// Makes the close that comes a reset.
+    pub fn reset_on_close(&self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// In a script: waits for one call of [`Origin::tell`](super::Origin::tell).
+    pub fn until_told(&self) {
+        self.told.as_ref().expect("a wire of an origin").wait();
+    }
+
+    /// Waits for bytes or the end; whether it is the end.
+    pub fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && self.fill().map_or_else(|error| is_reset(&error), |count| count == 0)
     }
 
     /// Bounds what the kernel buffers for this end, for a peer that is to notice that nobody reads.
