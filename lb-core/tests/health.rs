@@ -110,7 +110,9 @@ fn a_tcp_check_is_a_connect() {
     let other = Origin::named("web2");
     let backend = Backend::builder("shop").servers([refusing.as_str(), other.address()]);
     let proxy = to(&backend.health(quick(HealthCheck::tcp())).build().unwrap());
-    eventually("the first is down", || state(&proxy, 0) == ServerState::Down);
+    eventually("both are known", || {
+        (state(&proxy, 0), state(&proxy, 1)) == (ServerState::Down, ServerState::Up)
+    });
     let mut client = proxy.client("web");
     for _ in 0..4 {
         assert_eq!(client.send(GET).response().text(), "web2");
