@@ -1,5 +1,7 @@
 //! The demonstration shows what it promises.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod rig;
 
 use std::net::{SocketAddr, TcpListener};

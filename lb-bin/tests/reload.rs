@@ -1,5 +1,7 @@
 //! However the file changes, the running proxy follows.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod rig;
 
 use std::fs;

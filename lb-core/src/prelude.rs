@@ -1,10 +1,11 @@
-//! The paved path: what most programs need, in one `use`.
+//! The paved path: what most programs need, in one `use`. At most twenty names.
 
-pub use crate::backend::policy::{LeastConnections, PowerOfTwo, Random, RoundRobin};
-pub use crate::backend::{
-    Backend, BackendTimeouts, Balancer, HealthCheck, Passive, PickInput, Policy, PoolLimits, ServerSpec,
-};
 #[cfg(feature = "http")]
-pub use crate::http::{Filter, FrontendTimeouts, Limits, Reply, Request, Response, Verdict, route::Route};
+pub use crate::http::{Filter, Reply, Request, Response, Verdict, route::Route};
 #[cfg(feature = "proxy")]
 pub use crate::proxy::{Frontend, Proxy, Workers};
+
+pub use crate::backend::{
+    Backend, Balancer, HealthCheck, LeastConnections, Members, PickInput, Policy, PowerOfTwo, Random,
+    RoundRobin, ServerSpec,
+};

@@ -2,6 +2,8 @@
 //!
 //! Every wait has a condition and a deadline. Every port is chosen by the kernel and read from what `lb` prints.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(clippy::zombie_processes, reason = "dropping waits for the process")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,7 +1,7 @@
 //! The L7 journey: a request's head is read, routed and filtered, a server is chosen, and both bodies move.
 //!
-//! [`connection`] owns a client's connection from accept to close; each [`exchange`] on it is one request with its
-//! response. An exchange knows no protocol: [`h1`] gives it heads ([`head`]) and bodies ([`body`]).
+//! `connection` owns a client's connection from accept to close; each `exchange` on it is one request with its
+//! response. An exchange knows no protocol: `h1` gives it heads (`head`) and bodies (`body`).
 
 mod body;
 mod connection;

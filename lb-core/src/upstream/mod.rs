@@ -1,7 +1,7 @@
 //! The way to a backend's servers, as one worker sees it: a server chosen, its slot leased, a connection from the
 //! pool or a fresh one.
 //!
-//! An [`Upstream`] belongs to one worker. What it shares with the others is the roster, which decides who may be
+//! An `Upstream` belongs to one worker. What it shares with the others is the roster, which decides who may be
 //! chosen, the servers' in-flight counts, and the queue of those who wait for a slot. Everything else, pools and
 //! metric shards, is the worker's own.
 
