@@ -75,6 +75,11 @@ pub(crate) fn response(
     head: &mut ResponseHead,
 ) -> Result<Option<(usize, Framing)>, ParseError> {
     head.clear();
+    // httparse skips empty lines, which RFC 9112 section 2.2 allows before requests only: here they are bytes that
+    // belong to no response.
+    if matches!(bytes.first(), Some(b'\r' | b'\n')) {
+        return Err(ParseError::Malformed);
+    }
     let mut on_stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut on_heap = Vec::new();
     let headers = header_space(max_fields, &mut on_stack, &mut on_heap);
