@@ -127,6 +127,10 @@ async fn reach(
             Err(LeaseError::NoServer) => break Reason::NoServer,
             Err(LeaseError::QueueTimeout) => break Reason::QueueTimeout,
         };
+        if !tried.is_empty() {
+            record.retries += 1;
+            upstream.metrics().retry();
+        }
         match upstream.connect(&lease).await {
             Ok((server, took)) => {
                 record.connect = Some(took);
@@ -150,8 +154,6 @@ async fn reach(
                 if record.retries >= upstream.backend().retries() {
                     break Reason::ConnectFailed;
                 }
-                record.retries += 1;
-                upstream.metrics().retry();
             }
         }
     };
