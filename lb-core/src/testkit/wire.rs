@@ -153,6 +153,14 @@ impl Wire {
         self.message(Framing::Request)
     }
 
+    /// Reads one request; none when the peer has closed before it, or within it.
+    ///
+    /// # Panics
+    /// When it is not strictly right.
+    pub fn whole_request(&mut self) -> Option<Message> {
+        self.try_message(Framing::Request).unwrap_or_default()
+    }
+
     /// Reads a head and leaves its body unread.
     ///
     /// # Panics
@@ -162,15 +170,11 @@ impl Wire {
     }
 
     /// Reads exactly `length` bytes.
+    ///
+    /// # Panics
+    /// When the peer closes before.
     pub fn exactly(&mut self, length: usize) -> Vec<u8> {
-        while self.buffer.len() < length {
-            assert!(
-                self.fill().expect("reading") > 0,
-                "the end of the connection {} bytes early",
-                length - self.buffer.len()
-            );
-        }
-        self.buffer.drain(..length).collect()
+        self.try_exactly(length).expect("so many bytes")
     }
 
     /// Reads what there is until the peer closes, and how it does.
@@ -208,28 +212,27 @@ impl Wire {
     }
 
     fn message(&mut self, framing: Framing) -> Option<Message> {
-        if self.buffer.is_empty() {
-            match self.fill() {
-                Ok(0) => return None,
-                Ok(_) => {}
-                Err(error) if is_reset(&error) => return None,
-                Err(error) => panic!("waiting for a message: {error}"),
-            }
+        self.try_message(framing).expect("a whole message")
+    }
+
+    fn try_message(&mut self, framing: Framing) -> Result<Option<Message>, Cut> {
+        if self.buffer.is_empty() && self.fill_some().is_err() {
+            return Ok(None);
         }
-        let start = self.line();
-        let fields = self.fields();
+        let start = self.line()?;
+        let fields = self.fields()?;
         let mut message = Message { start, fields, ..Message::default() };
         match self.body_of(&message, framing) {
             Body::None => {}
-            Body::Length(length) => message.body = self.exactly(length),
-            Body::Chunked => self.read_chunks(&mut message),
+            Body::Length(length) => message.body = self.try_exactly(length)?,
+            Body::Chunked => self.read_chunks(&mut message)?,
             Body::UntilClose => {
                 let (body, closing) = self.until_closed();
                 assert_eq!(closing, Closing::End, "a body that the end of the connection ends");
                 message.body = body;
             }
         }
-        Some(message)
+        Ok(Some(message))
     }
 
     fn body_of(&self, message: &Message, framing: Framing) -> Body {
@@ -253,27 +256,27 @@ impl Wire {
         }
     }
 
-    fn read_chunks(&mut self, message: &mut Message) {
+    fn read_chunks(&mut self, message: &mut Message) -> Result<(), Cut> {
         loop {
-            let size = self.line();
+            let size = self.line()?;
             let length =
                 usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("a chunk's size: {size:?}"));
             assert_eq!(format!("{length:x}"), size, "a canonical chunk size");
             if length == 0 {
-                message.trailers = self.fields();
-                return;
+                message.trailers = self.fields()?;
+                return Ok(());
             }
-            message.body.extend(self.exactly(length));
-            assert_eq!(self.exactly(2), b"\r\n", "the end of a chunk");
+            message.body.extend(self.try_exactly(length)?);
+            assert_eq!(self.try_exactly(2)?, b"\r\n", "the end of a chunk");
         }
     }
 
-    fn fields(&mut self) -> Vec<(String, String)> {
+    fn fields(&mut self) -> Result<Vec<(String, String)>, Cut> {
         let mut fields = Vec::new();
         loop {
-            let line = self.line();
+            let line = self.line()?;
             if line.is_empty() {
-                return fields;
+                return Ok(fields);
             }
             let (name, value) =
                 line.split_once(": ").unwrap_or_else(|| panic!("a canonical field: {line:?}"));
@@ -283,19 +286,39 @@ impl Wire {
     }
 
     /// A line, without its CRLF.
-    fn line(&mut self) -> String {
+    fn line(&mut self) -> Result<String, Cut> {
         loop {
             if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: String = self.buffer.drain(..=at).map(char::from).collect();
                 let line =
                     line.strip_suffix("\r\n").unwrap_or_else(|| panic!("a line that ends in CRLF: {line:?}"));
                 assert!(!line.contains('\r'), "a bare CR: {line:?}");
-                return line.to_owned();
+                return Ok(line.to_owned());
             }
-            assert!(self.fill().expect("reading a line") > 0, "the end of the connection inside a head");
+            self.fill_some()?;
+        }
+    }
+
+    fn try_exactly(&mut self, length: usize) -> Result<Vec<u8>, Cut> {
+        while self.buffer.len() < length {
+            self.fill_some()?;
+        }
+        Ok(self.buffer.drain(..length).collect())
+    }
+
+    fn fill_some(&mut self) -> Result<(), Cut> {
+        match self.fill() {
+            Ok(0) => Err(Cut),
+            Ok(_) => Ok(()),
+            Err(error) if is_reset(&error) => Err(Cut),
+            Err(error) => panic!("waiting for bytes: {error}"),
         }
     }
 }
+
+/// The connection ended where more had to come.
+#[derive(Debug)]
+struct Cut;
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
