@@ -128,9 +128,14 @@ impl Exchange<'_> {
         upload: &mut Transfer,
     ) -> Result<Reached, Option<Refusal>> {
         self.scratch.tried.clear();
-        let mut stale = None;
+        let (mut stale, mut is_bad_response) = (None, false);
         loop {
-            let mut reached = self.reach(upstream, stale.take()).await?;
+            let mut reached = match self.reach(upstream, stale.take()).await {
+                Ok(reached) => reached,
+                // The others can't be reached: what there was to tell of the one that could comes first.
+                Err(Refusal::CONNECT_FAILED) if is_bad_response => return Err(Some(Refusal::BAD_RESPONSE)),
+                Err(refusal) => return Err(Some(refusal)),
+            };
             let is_replayable = self.client.is_replayable();
             self.write_request(plan, &mut reached);
             *upload = Transfer::default();
@@ -145,15 +150,19 @@ impl Exchange<'_> {
             };
             match broken {
                 Broken::Server { is_untouched: true, .. }
-                    if reached.is_reused
-                        && is_replayable
-                        && self.may_send_again(upstream, &reached.server) =>
+                    if is_replayable && self.may_send_again(upstream, &reached.server) =>
                 {
-                    // A pooled connection whose server closed it: the server itself is probably fine.
-                    reached.lease.endpoint().clear_idle();
                     self.rewind();
-                    self.count_retry(upstream);
-                    stale = Some(reached.lease);
+                    if reached.is_reused {
+                        // A pooled connection whose server closed it: the server itself is probably fine.
+                        reached.lease.endpoint().clear_idle();
+                        self.count_retry(upstream);
+                        stale = Some(reached.lease);
+                    } else {
+                        // It took the connection and said nothing, as one that is being killed does.
+                        self.scratch.tried.push(Arc::clone(reached.lease.server()));
+                        is_bad_response = true;
+                    }
                 }
                 Broken::Server { error, .. } => {
                     tracing::debug!(server = %reached.lease.server().name(), %error, "no valid response");
