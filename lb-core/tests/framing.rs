@@ -2,9 +2,10 @@
 //! ways is refused, whatever pieces it arrives in, and nothing of one message is ever taken for another.
 #![cfg(feature = "http")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use lb_core::testkit::{Origin, Running, Wire};
+use lb_core::testkit::{Origin, Running, Wire, eventually};
 
 /// What becomes of a request.
 enum Request {
@@ -555,11 +556,16 @@ fn responses_are_read_as_strictly() {
 
 #[test]
 fn what_a_server_says_unasked_on_an_idle_connection_answers_nobody() {
-    let origin = Origin::scripted(|server| {
-        while server.request().is_some() {
-            server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-            server.until_told();
-            let _ = server.try_send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    let said = Arc::new(AtomicUsize::new(0));
+    let origin = Origin::scripted({
+        let said = Arc::clone(&said);
+        move |server| {
+            while server.request().is_some() {
+                server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                server.until_told();
+                let _ = server.try_send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+                said.fetch_add(1, Ordering::SeqCst);
+            }
         }
     });
     let proxy = Running::in_front_of(&origin);
@@ -569,7 +575,8 @@ fn what_a_server_says_unasked_on_an_idle_connection_answers_nobody() {
         let response = client.response();
         assert_eq!((response.status(), response.text().as_str()), (200, "ok"), "{turn}");
         origin.tell();
-        // The proxy's loop has seen what the origin said before it saw this connection.
+        eventually("the origin has said it", || said.load(Ordering::SeqCst) == turn);
+        // The proxy's loop sees what the origin said no later than this connection.
         let mut other = proxy.client("web");
         other.send("nonsense\r\n\r\n");
         assert_eq!(other.response().status(), 400);

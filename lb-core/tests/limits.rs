@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use lb_core::backend::ServerSpec;
+use lb_core::backend::{BackendTimeouts, ServerSpec};
+use lb_core::http::{FrontendTimeouts, Limits};
 use lb_core::prelude::*;
 use lb_core::proxy::{HttpFrontend, ProxyBuilder};
 use lb_core::testkit::{

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lb_core::backend::ServerSpec;
+use lb_core::backend::{BackendTimeouts, Passive, ServerSpec};
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, Running, black_hole_address, eventually, pattern, refusing_address};
 
@@ -163,6 +163,35 @@ fn a_server_that_accepts_and_resets_is_502_and_the_request_not_duplicated() {
     let reasons = [Some("bad_response"), Some("connect_failed")];
     let entries = proxy.log().wait_for(2);
     assert!(entries.iter().all(|entry| reasons.contains(&entry.reason) && entry.retries == 0), "{entries:?}");
+}
+
+#[test]
+fn an_idempotent_request_leaves_a_server_that_accepts_and_closes_for_another() {
+    for is_reset in [false, true] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let dying = Origin::scripted({
+            let read = Arc::clone(&read);
+            move |server| {
+                read.fetch_add(usize::from(server.request().is_some()), Ordering::SeqCst);
+                if is_reset {
+                    server.reset_on_close();
+                }
+            }
+        });
+        let origin = Origin::named("web2");
+        let proxy = to(&backend([dying.address(), origin.address()]));
+        let mut client = proxy.client("web");
+        for _ in 0..4 {
+            assert_eq!(client.send(GET).response().text(), "web2");
+        }
+        let before = read.load(Ordering::SeqCst);
+        assert!(before > 0);
+        let statuses = [(); 2].map(|()| client.send(POST).response().status());
+        // Each POST went to one server once: answered by the one, lost at the other.
+        let lost = statuses.iter().filter(|status| **status == 502).count();
+        assert_eq!(read.load(Ordering::SeqCst) - before, lost, "{statuses:?}");
+        assert_eq!(origin.requests().iter().filter(|request| request.method() == "POST").count(), 2 - lost);
+    }
 }
 
 #[test]

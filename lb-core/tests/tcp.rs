@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use lb_core::backend::{BackendTimeouts, Passive};
 use lb_core::prelude::*;
 use lb_core::testkit::{
     Closing, Origin, PATIENCE, Running, black_hole_address, eventually, pattern, refusing_address,
