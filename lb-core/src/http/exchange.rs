@@ -21,7 +21,7 @@ use super::path::normalise;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::reply::Reply;
-use super::route::{Action, Fields, Place, Subject};
+use super::route::{Action, Fields, Place, Plan, Subject};
 use super::service::{RouteTarget, Service, Shared};
 use super::upgraded::ServerSide;
 use crate::metrics::Reason;
@@ -60,6 +60,22 @@ enum Routed<'a> {
     Own(Reply),
 }
 
+/// Why no server's response reached the client.
+#[derive(Debug)]
+pub(super) enum Unserved<'a> {
+    /// This is the answer, edited as the plan says.
+    Reply(Reply, Option<&'a Plan>),
+    Refused(Refusal),
+    /// Nobody is there to be answered.
+    Gone,
+}
+
+impl From<Refusal> for Unserved<'_> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl<'a> Exchange<'a> {
     pub(crate) fn new(
         peer: &'a mut Peer,
@@ -73,20 +89,39 @@ impl<'a> Exchange<'a> {
 
     /// Reads the request and sees it to its end.
     pub(crate) async fn run(mut self) -> Next {
-        let next = match self.read_head().await {
+        let served = match self.read_head().await {
             Ok(()) => match self.route() {
                 Ok(Routed::Upstream(target, at)) => self.forward(&target.plan, at).await,
-                Ok(Routed::Answer(target, reply)) => {
-                    self.answer(&reply, Some(target.plan.response_headers()), false).await
-                }
-                Ok(Routed::Own(reply)) => self.answer(&reply, None, false).await,
-                Err(refusal) => self.refuse(refusal).await,
+                Ok(Routed::Answer(target, reply)) => Err(Unserved::Reply(reply, Some(&target.plan))),
+                Ok(Routed::Own(reply)) => Err(Unserved::Reply(reply, None)),
+                Err(refusal) => Err(refusal.into()),
             },
-            Err(Some(refusal)) => self.refuse(refusal).await,
+            Err(Some(refusal)) => Err(refusal.into()),
             Err(None) => return Next::Close,
+        };
+        // Boxed, as is everything rare: this future is as large as its largest part, and is moved about.
+        let next = match served {
+            Ok(next) => next,
+            Err(unserved) => Box::pin(self.answer_unserved(unserved)).await,
         };
         self.settle();
         next
+    }
+
+    async fn answer_unserved(&mut self, unserved: Unserved<'_>) -> Next {
+        match unserved {
+            Unserved::Reply(reply, plan) => {
+                self.answer(&reply, plan.map(Plan::response_headers), false).await
+            }
+            Unserved::Refused(refusal) => {
+                self.record.reason = Some(refusal.reason);
+                self.answer(&refusal.reply(), None, refusal.closes).await
+            }
+            Unserved::Gone => {
+                self.record.reason = Some(Reason::ClientAbort);
+                Next::Close
+            }
+        }
     }
 
     /// Reads the head; the error is what to answer, if anything.
@@ -161,14 +196,8 @@ impl<'a> Exchange<'a> {
         Ok(Routed::Answer(target, reply))
     }
 
-    /// Answers with a refusal and notes its reason.
-    pub(super) async fn refuse(&mut self, refusal: Refusal) -> Next {
-        self.record.reason = Some(refusal.reason);
-        self.answer(&refusal.reply(), None, refusal.closes).await
-    }
-
     /// Answers in the server's place.
-    pub(super) async fn answer(&mut self, reply: &Reply, edits: Option<&HeaderEdits>, closes: bool) -> Next {
+    async fn answer(&mut self, reply: &Reply, edits: Option<&HeaderEdits>, closes: bool) -> Next {
         let is_read = self.has_head && self.client.discard_body();
         let persistence = self.persistence(!closes && is_read);
         let is_answer_to_head = self.has_head && self.scratch.request.is_head;

@@ -8,7 +8,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::body::{Sink, SourceError, Transfer, TransferError};
-use super::exchange::{Exchange, Next, Patience};
+use super::exchange::{Exchange, Next, Patience, Unserved};
 use super::filter::{Request, Response, Verdict};
 use super::forwarded::Forwarded;
 use super::h1::{
@@ -21,7 +21,7 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::route::Plan;
 use super::upgraded::ServerSide;
-use crate::backend::PickInput;
+use crate::backend::{PickInput, Refused};
 use crate::metrics::Reason;
 use crate::net::Blocked;
 use crate::upstream::{Lease, Upstream};
@@ -62,26 +62,23 @@ enum Moved {
     BeforeAnything,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
     /// Serves the request from a backend.
-    pub(super) async fn forward(&mut self, plan: &Plan, at: usize) -> Next {
+    pub(super) async fn forward(&mut self, plan: &Plan, at: usize) -> Result<Next, Unserved<'a>> {
         let upstream = &*self.service.upstreams[at].upstream;
         self.record.upstream = Some(at);
-        if let Err(refusal) = self.bound_body() {
-            return self.refuse(refusal).await;
-        }
-        if let Some(reply) = self.filter_request(upstream).await {
-            return self.answer(&reply, None, false).await;
-        }
-        let mut upload = Transfer::default();
-        match self.converse(upstream, plan, &mut upload).await {
-            Ok(reached) => self.respond(upstream, plan, reached, upload).await,
-            Err(Some(refusal)) => self.refuse(refusal).await,
-            Err(None) => {
-                self.record.reason = Some(Reason::ClientAbort);
-                Next::Close
+        self.bound_body()?;
+        if !self.service.filters.is_empty() {
+            self.scratch.request_edits.clear();
+            self.scratch.response_edits.clear();
+            if let Some(reply) = Box::pin(self.filter_request(upstream)).await {
+                return Err(Unserved::Reply(reply, None));
             }
         }
+        let mut reached = self.reach(upstream).await?;
+        let mut upload = Transfer::default();
+        self.converse(upstream, plan, &mut reached, &mut upload).await?;
+        self.respond(upstream, plan, reached, upload).await
     }
 
     /// Holds the body to the frontend's limit.
@@ -96,7 +93,6 @@ impl Exchange<'_> {
 
     /// Lets the filters see the request; the reply of the first that answers.
     async fn filter_request(&mut self, upstream: &Upstream) -> Option<Reply> {
-        self.scratch.request_edits.clear();
         for filter in &*self.service.filters {
             let verdict = filter.request(&mut Request {
                 head: &self.scratch.request,
@@ -119,32 +115,24 @@ impl Exchange<'_> {
         None
     }
 
-    /// Sends the request and reads the response's head, from another server or connection where that is safe. The
-    /// error is what to answer, if anybody is there to be answered.
+    /// Sends the request and reads the response's head; over a fresh connection where a pooled one was dead and
+    /// repeating is safe.
     async fn converse(
         &mut self,
         upstream: &Upstream,
         plan: &Plan,
+        reached: &mut Reached,
         upload: &mut Transfer,
-    ) -> Result<Reached, Option<Refusal>> {
-        self.scratch.tried.clear();
-        let (mut stale, mut is_bad_response) = (None, false);
+    ) -> Result<(), Unserved<'a>> {
         loop {
-            let mut reached = match self.reach(upstream, stale.take()).await {
-                Ok(reached) => reached,
-                // The others can't be reached: what there was to tell of the one that could comes first.
-                Err(Refusal::CONNECT_FAILED) if is_bad_response => return Err(Some(Refusal::BAD_RESPONSE)),
-                Err(refusal) => return Err(Some(refusal)),
-            };
             let is_replayable = self.client.is_replayable();
-            self.write_request(plan, &mut reached);
-            *upload = Transfer::default();
+            self.write_request(plan, reached);
             let broken = match self.talk(upstream, &mut reached.server, upload).await {
                 Ok(()) => {
                     if reached.is_reused {
                         upstream.answered(&reached.lease);
                     }
-                    return Ok(reached);
+                    return Ok(());
                 }
                 Err(broken) => broken,
             };
@@ -153,71 +141,112 @@ impl Exchange<'_> {
                     if is_replayable && self.may_send_again(upstream, &reached.server) =>
                 {
                     self.rewind();
-                    if reached.is_reused {
-                        // A pooled connection whose server closed it: the server itself is probably fine.
-                        reached.lease.endpoint().clear_idle();
-                        self.count_retry(upstream);
-                        stale = Some(reached.lease);
-                    } else {
-                        // It took the connection and said nothing, as one that is being killed does.
-                        self.scratch.tried.push(Arc::clone(reached.lease.server()));
-                        is_bad_response = true;
-                    }
+                    *upload = Transfer::default();
+                    Box::pin(self.replace(upstream, reached)).await?;
                 }
                 Broken::Server { error, .. } => {
                     tracing::debug!(server = %reached.lease.server().name(), %error, "no valid response");
-                    return Err(Some(Refusal::BAD_RESPONSE));
+                    return Err(Refusal::BAD_RESPONSE.into());
                 }
-                Broken::ServerTimeout => return Err(Some(Refusal::SERVER_TIMEOUT)),
-                Broken::ClientTimeout => return Err(Some(Refusal::CLIENT_TIMEOUT)),
-                Broken::Client(error) => return Err(Refusal::of_request_body(&error)),
-                Broken::ClientGone => return Err(None),
+                Broken::ServerTimeout => return Err(Refusal::SERVER_TIMEOUT.into()),
+                Broken::ClientTimeout => return Err(Refusal::CLIENT_TIMEOUT.into()),
+                Broken::Client(error) => {
+                    return Err(Refusal::of_request_body(&error).map_or(Unserved::Gone, Unserved::from));
+                }
+                Broken::ClientGone => return Err(Unserved::Gone),
             }
         }
     }
 
-    /// A connection to a server: the leased one's when `stale` is given, whose pooled connection was dead.
-    async fn reach(&mut self, upstream: &Upstream, mut stale: Option<Lease>) -> Result<Reached, Refusal> {
-        loop {
-            let is_fresh_wanted = stale.is_some();
-            let lease = match stale.take() {
-                Some(lease) => lease,
-                None => self.lease(upstream).await?,
-            };
-            if !is_fresh_wanted && !self.scratch.tried.is_empty() {
-                self.count_retry(upstream);
+    /// A connection to a server: nearly always a pooled one, at once.
+    async fn reach(&mut self, upstream: &Upstream) -> Result<Reached, Refusal> {
+        self.scratch.tried.clear();
+        let lease = match upstream.try_lease(&self.pick_input(), &[]) {
+            Ok(lease) => lease,
+            Err(refused) => Box::pin(self.wait_for_lease(upstream, refused)).await?,
+        };
+        self.record.endpoint = Some(Arc::clone(lease.endpoint()));
+        match upstream.reuse(&lease) {
+            Some(stream) => {
+                let server = Connection::new(stream, &self.shared.resources);
+                Ok(Reached { server, lease, is_reused: true })
             }
+            None => Box::pin(self.connect(upstream, lease)).await,
+        }
+    }
+
+    /// Replaces a connection that its server closed before a byte of the response.
+    async fn replace(&mut self, upstream: &Upstream, reached: &mut Reached) -> Result<(), Refusal> {
+        *reached = if reached.is_reused {
+            // A pooled connection: the server itself is probably fine, its neighbours in the pool are not.
+            reached.lease.endpoint().clear_idle();
+            self.count_retry(upstream);
+            self.connect(upstream, reached.lease.again()).await?
+        } else {
+            // It took the connection and said nothing, as one that is being killed does.
+            self.scratch.tried.push(Arc::clone(reached.lease.server()));
+            let another = self.reach_another(upstream).await;
+            // Where the others can't be reached, what there was to tell of the one that could comes first.
+            another.map_err(|_| Refusal::BAD_RESPONSE)?
+        };
+        Ok(())
+    }
+
+    /// A fresh connection to the leased server, or any to another one that answers.
+    async fn connect(&mut self, upstream: &Upstream, lease: Lease) -> Result<Reached, Refusal> {
+        match self.open(upstream, lease).await {
+            Some(reached) => Ok(reached),
+            None => self.reach_another(upstream).await,
+        }
+    }
+
+    /// A connection to a server that has not failed this request yet.
+    async fn reach_another(&mut self, upstream: &Upstream) -> Result<Reached, Refusal> {
+        while self.record.retries < upstream.backend().retries() {
+            let lease = match upstream.try_lease(&self.pick_input(), &self.scratch.tried) {
+                Ok(lease) => lease,
+                Err(refused) => self.wait_for_lease(upstream, refused).await?,
+            };
+            self.count_retry(upstream);
             self.record.endpoint = Some(Arc::clone(lease.endpoint()));
-            if !is_fresh_wanted && let Some(stream) = upstream.reuse(&lease) {
+            if let Some(stream) = upstream.reuse(&lease) {
                 let server = Connection::new(stream, &self.shared.resources);
                 return Ok(Reached { server, lease, is_reused: true });
             }
-            match upstream.connect(&lease).await {
-                Ok((stream, took)) => {
-                    self.record.connect = Some(took);
-                    let server = Connection::new(stream, &self.shared.resources);
-                    return Ok(Reached { server, lease, is_reused: false });
-                }
-                Err(error) => {
-                    tracing::debug!(server = %lease.server().name(), %error, "can't connect");
-                    self.scratch.tried.push(Arc::clone(lease.server()));
-                    if self.record.retries >= upstream.backend().retries() {
-                        return Err(Refusal::CONNECT_FAILED);
-                    }
-                }
+            if let Some(reached) = self.open(upstream, lease).await {
+                return Ok(reached);
+            }
+        }
+        Err(Refusal::CONNECT_FAILED)
+    }
+
+    /// A fresh connection to the leased server; none if it can't be reached, which is remembered.
+    async fn open(&mut self, upstream: &Upstream, lease: Lease) -> Option<Reached> {
+        match upstream.connect(&lease).await {
+            Ok((stream, took)) => {
+                self.record.connect = Some(took);
+                let server = Connection::new(stream, &self.shared.resources);
+                Some(Reached { server, lease, is_reused: false })
+            }
+            Err(error) => {
+                tracing::debug!(server = %lease.server().name(), %error, "can't connect");
+                self.scratch.tried.push(Arc::clone(lease.server()));
+                None
             }
         }
     }
 
-    async fn lease(&self, upstream: &Upstream) -> Result<Lease, Refusal> {
-        let bytes = self.client.head_bytes();
-        let uri = &bytes[self.scratch.request.target.path_and_query];
-        let input = PickInput { client: self.peer.client.ip(), uri, ..PickInput::default() };
-        let tried = &self.scratch.tried;
-        upstream.lease(&input, tried).await.map_err(|error| {
+    async fn wait_for_lease(&self, upstream: &Upstream, refused: Refused) -> Result<Lease, Refusal> {
+        let (input, tried) = (self.pick_input(), &self.scratch.tried);
+        upstream.wait_for_lease(&input, tried, refused).await.map_err(|error| {
             // Every server there is has been tried.
             if tried.is_empty() { Refusal::of_lease(error) } else { Refusal::CONNECT_FAILED }
         })
+    }
+
+    fn pick_input(&self) -> PickInput<'_> {
+        let uri = &self.client.head_bytes()[self.scratch.request.target.path_and_query];
+        PickInput { client: self.peer.client.ip(), uri, ..PickInput::default() }
     }
 
     fn count_retry(&mut self, upstream: &Upstream) {
@@ -343,18 +372,18 @@ impl Exchange<'_> {
         &mut self,
         upstream: &Upstream,
         plan: &Plan,
-        reached: Reached,
+        mut reached: Reached,
         mut upload: Transfer,
-    ) -> Next {
-        let Reached { mut server, lease, .. } = reached;
-        let request = &self.scratch.request;
-        let response = &self.scratch.response;
-        self.record.status = Some(response.status);
-        self.record.first_byte = Some(self.record.began.elapsed());
+    ) -> Result<Next, Unserved<'a>> {
+        let (request, response) = (&self.scratch.request, &self.scratch.response);
         let is_upgraded = response.status == 101;
         if is_upgraded && !request.is_upgrade {
-            self.record.status = None;
-            return self.refuse(Refusal::BAD_RESPONSE).await;
+            return Err(Refusal::BAD_RESPONSE.into());
+        }
+        self.record.is_answered = true;
+        self.record.status = Some(response.status);
+        if self.service.access_log.is_some() {
+            self.record.first_byte = Some(self.record.began.elapsed());
         }
         let has_unknown_length = response.body == BodyLength::Unknown;
         let is_chunked = has_unknown_length && request.version == Version::Http11;
@@ -364,29 +393,29 @@ impl Exchange<'_> {
         } else {
             self.persistence(is_request_read && (is_chunked || !has_unknown_length))
         };
-        self.filter_response(&server);
-        self.write_response(plan, &server, persistence, is_chunked);
+        self.filter_response(&reached.server);
+        self.write_response(plan, &reached.server, persistence, is_chunked);
         let mut download = Transfer::default();
-        let moved = self.move_bodies(upstream, &mut server, &mut upload, &mut download).await;
+        let moved = self.move_bodies(upstream, &mut reached.server, &mut upload, &mut download).await;
         self.record.received_bytes += upload.moved();
         self.record.sent_bytes += download.moved();
         match moved {
-            Moved::Whole if is_upgraded => Next::Tunnel(Box::new(ServerSide {
-                server,
-                lease,
-                idle: upstream.backend().timeouts().tunnel,
-            })),
+            Moved::Whole if is_upgraded => {
+                let Reached { server, lease, .. } = reached;
+                let idle = upstream.backend().timeouts().tunnel;
+                Ok(Next::Tunnel(Box::new(ServerSide { server, lease, idle })))
+            }
             Moved::Whole => {
-                self.release(upstream, server, &lease);
-                match persistence {
+                self.release(upstream, reached);
+                Ok(match persistence {
                     Persistence::Close if is_request_read => Next::Close,
                     Persistence::Close => Next::Linger,
                     _ => Next::Request,
-                }
+                })
             }
             Moved::BeforeAnything => {
-                self.record.status = None;
-                self.refuse(Refusal::BAD_RESPONSE).await
+                self.record.is_answered = false;
+                Err(Refusal::BAD_RESPONSE.into())
             }
             Moved::Failed(reason) => {
                 self.record.reason = Some(reason);
@@ -394,13 +423,12 @@ impl Exchange<'_> {
                     // Only a reset tells this client that the body is not whole.
                     self.client.reset_on_close();
                 }
-                Next::Close
+                Ok(Next::Close)
             }
         }
     }
 
     fn filter_response(&mut self, server: &Connection) {
-        self.scratch.response_edits.clear();
         for filter in self.service.filters.iter().rev() {
             filter.response(&mut Response {
                 head: &self.scratch.response,
@@ -472,7 +500,8 @@ impl Exchange<'_> {
     }
 
     /// Gives the server's connection back to its pool, if it can serve again.
-    fn release(&self, upstream: &Upstream, server: Connection, lease: &Lease) {
+    fn release(&self, upstream: &Upstream, reached: Reached) {
+        let Reached { server, lease, .. } = reached;
         let is_reusable = self.scratch.response.keeps_alive
             && server.is_body_ended()
             && !server.has_more()
@@ -480,7 +509,7 @@ impl Exchange<'_> {
             && self.client.is_body_ended();
         let stream = server.into_stream(&self.shared.resources);
         if is_reusable {
-            upstream.keep(lease, stream, Instant::now().into_std());
+            upstream.keep(&lease, stream, Instant::now().into_std());
         }
     }
 }

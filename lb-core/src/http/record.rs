@@ -26,7 +26,10 @@ pub(crate) struct Record {
     /// The last server tried.
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     pub(crate) connect: Option<Duration>,
+    /// Only where there is a log to tell it.
     pub(crate) first_byte: Option<Duration>,
+    /// A server's response is what the client gets.
+    pub(crate) is_answered: bool,
     pub(crate) retries: u32,
 }
 
@@ -42,6 +45,7 @@ impl Record {
             endpoint: None,
             connect: None,
             first_byte: None,
+            is_answered: false,
             retries: 0,
         }
     }
@@ -62,7 +66,7 @@ impl Record {
             None => service.unrouted.count(status),
         }
         // Only a response that a server gave is that server's.
-        if let (Some(endpoint), Some(_)) = (&self.endpoint, self.first_byte) {
+        if let (Some(endpoint), true) = (&self.endpoint, self.is_answered) {
             endpoint.metrics().request(status);
         }
     }

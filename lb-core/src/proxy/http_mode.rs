@@ -1,5 +1,6 @@
 //! Frontends in mode `http`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -135,10 +136,10 @@ impl HttpFrontend {
                 return Err(listening.refuse(problems));
             }
         };
-        let mut backends = Vec::new();
+        let mut backends = Places::default();
         let router = router.map(|plan| target(plan, &mut backends));
         let mode = HttpMode {
-            backends: backends.into(),
+            backends: backends.backends.into(),
             router: Arc::new(router),
             filters: filters.into(),
             timeouts,
@@ -155,16 +156,26 @@ impl IntoFrontend for HttpFrontend {
     }
 }
 
-/// A plan with its backends' places among all that the frontend uses.
-fn target(plan: Plan, backends: &mut Vec<Backend>) -> RouteTarget {
-    let place = |backend: &Backend| {
-        let known = backends.iter().position(|known| known.name() == backend.name());
-        known.unwrap_or_else(|| {
-            backends.push(backend.clone());
-            backends.len() - 1
+/// The backends that a frontend uses, each in its place.
+#[derive(Default)]
+struct Places {
+    backends: Vec<Backend>,
+    /// Where each stands in `backends`.
+    by_name: HashMap<Arc<str>, usize>,
+}
+
+impl Places {
+    fn of(&mut self, backend: &Backend) -> usize {
+        *self.by_name.entry(Arc::clone(backend.name())).or_insert_with(|| {
+            self.backends.push(backend.clone());
+            self.backends.len() - 1
         })
-    };
-    let upstreams = plan.backends().map(place).collect();
+    }
+}
+
+/// A plan with its backends' places.
+fn target(plan: Plan, places: &mut Places) -> RouteTarget {
+    let upstreams = plan.backends().map(|backend| places.of(backend)).collect();
     RouteTarget { plan, upstreams }
 }
 

@@ -121,7 +121,11 @@ async fn reach(
     let upstream = &service.upstream;
     let mut tried = Vec::new();
     let reason = loop {
-        let lease = match upstream.lease(&input, &tried).await {
+        let leased = match upstream.try_lease(&input, &tried) {
+            Ok(lease) => Ok(lease),
+            Err(refused) => upstream.wait_for_lease(&input, &tried, refused).await,
+        };
+        let lease = match leased {
             Ok(lease) => lease,
             Err(_) if !tried.is_empty() => break Reason::ConnectFailed,
             Err(LeaseError::NoServer) => break Reason::NoServer,

@@ -114,16 +114,24 @@ impl Upstream {
         &self.metrics
     }
 
-    /// Chooses a server that is not among `tried`; waits for a slot where all are at their limit.
-    pub(crate) async fn lease(
+    /// Chooses a server that is not among `tried` and has a slot free.
+    pub(crate) fn try_lease(&self, request: &PickInput<'_>, tried: &[Arc<Server>]) -> Result<Lease, Refused> {
+        let lineup = self.lineup.load();
+        let may = |server: &Server| !tried.iter().any(|tried| std::ptr::eq(&**tried, server));
+        let view = lineup.view.as_ref().ok_or(Refused::NoServer)?;
+        let at = view.enter(request, may)?;
+        Ok(Lease { endpoint: Arc::clone(&lineup.members[at]), queue: Arc::clone(&self.queue) })
+    }
+
+    /// Goes on after [`Upstream::try_lease`] was refused: waits for a slot where all are at their limit.
+    pub(crate) async fn wait_for_lease(
         &self,
         request: &PickInput<'_>,
         tried: &[Arc<Server>],
+        refused: Refused,
     ) -> Result<Lease, LeaseError> {
-        match self.try_lease(request, tried) {
-            Ok(lease) => return Ok(lease),
-            Err(Refused::NoServer) => return Err(LeaseError::NoServer),
-            Err(Refused::Full) => {}
+        if refused == Refused::NoServer {
+            return Err(LeaseError::NoServer);
         }
         let _waiting = self.queue.wait();
         let turn = async {
@@ -138,17 +146,8 @@ impl Upstream {
                 }
             }
         };
-        tokio::time::timeout(self.backend.timeouts().queue, turn)
-            .await
-            .unwrap_or(Err(LeaseError::QueueTimeout))
-    }
-
-    fn try_lease(&self, request: &PickInput<'_>, tried: &[Arc<Server>]) -> Result<Lease, Refused> {
-        let lineup = self.lineup.load();
-        let may = |server: &Server| !tried.iter().any(|tried| std::ptr::eq(&**tried, server));
-        let view = lineup.view.as_ref().ok_or(Refused::NoServer)?;
-        let at = view.enter(request, may)?;
-        Ok(Lease { endpoint: Arc::clone(&lineup.members[at]), queue: Arc::clone(&self.queue) })
+        let timeout = self.backend.timeouts().queue;
+        tokio::time::timeout(timeout, turn).await.unwrap_or(Err(LeaseError::QueueTimeout))
     }
 
     /// An idle connection to the leased server.
@@ -211,6 +210,12 @@ impl Lineup {
 }
 
 impl Lease {
+    /// Another slot of the same server, whatever its limit: for the same exchange, which gives this one back.
+    pub(crate) fn again(&self) -> Self {
+        self.endpoint.server().try_enter(None);
+        Self { endpoint: Arc::clone(&self.endpoint), queue: Arc::clone(&self.queue) }
+    }
+
     pub(crate) fn server(&self) -> &Arc<Server> {
         self.endpoint.server()
     }

@@ -7,7 +7,8 @@ use crate::net::Stream;
 
 /// The writing half of an HTTP/1 connection.
 ///
-/// Heads and chunk framing are queued and leave with the payload behind them in one write; payload is never copied.
+/// Heads and chunk framing are queued and leave with the payload behind them in one write; only small payload is
+/// copied.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     queue: Vec<u8>,
@@ -18,6 +19,11 @@ pub(crate) struct Outgoing {
     message_at: usize,
     has_written: bool,
 }
+
+/// Payload up to this is copied behind the queued head; a kilobyte or two cost less to copy than a second buffer
+/// costs the kernel.
+const COPIED_PAYLOAD: usize = 2 * 1024;
+const COPIED_QUEUE: usize = 16 * 1024;
 
 /// How the payload is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +92,14 @@ impl Outgoing {
         is_last: bool,
         trailers: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_worth_copying(payload) {
+            self.queue_payload(payload, is_last, trailers);
+            // What does not go now goes when the queue is flushed, at the latest behind the body's end.
+            return match self.poll_flush(cx, stream) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => Poll::Ready(Ok(payload.len())),
+            };
+        }
         match self.encoder {
             Encoder::Plain => self.poll_write(cx, stream, payload, &[]),
             Encoder::Chunked { left } => {
@@ -110,6 +124,29 @@ impl Outgoing {
             ready!(self.poll_write(cx, stream, &[], &[]))?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Small payload joins the queue: one buffer for send(2) is cheaper than several for writev(2). Not when the
+    /// peer doesn't read: the queue is bounded.
+    fn is_worth_copying(&self, payload: &[u8]) -> bool {
+        let is_at_chunk_start = matches!(self.encoder, Encoder::Plain | Encoder::Chunked { left: 0 });
+        is_at_chunk_start && (1..=COPIED_PAYLOAD).contains(&payload.len()) && self.queue.len() <= COPIED_QUEUE
+    }
+
+    fn queue_payload(&mut self, payload: &[u8], is_last: bool, trailers: &[u8]) {
+        let is_chunked = self.encoder != Encoder::Plain;
+        let queue = self.queue();
+        if is_chunked {
+            // Infallible: writing to a Vec.
+            let _ = write!(queue, "{:x}\r\n", payload.len());
+        }
+        queue.extend_from_slice(payload);
+        if is_chunked {
+            queue.extend_from_slice(b"\r\n");
+            if is_last {
+                self.queue_last_chunk(trailers);
+            }
+        }
     }
 
     fn poll_send_chunk(

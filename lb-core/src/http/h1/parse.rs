@@ -14,7 +14,7 @@ use crate::http::head::{
 };
 
 /// Field lists up to this long are parsed on the stack.
-const FIELDS_ON_STACK: usize = 128;
+const FIELDS_ON_STACK: usize = 256;
 
 /// Why a head was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
