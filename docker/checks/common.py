@@ -62,8 +62,8 @@ def crash_and_return(report: Report, stack: Stack, service: str, journey: Journe
 
     def crash():
         stack.crash(service)
-        until(30, lambda: stack.inspect(container)[0]["RestartCount"] > before)
-        until(30, stack.is_healthy)
+        until(60, lambda: stack.inspect(container)[0]["RestartCount"] > before)
+        until(60, stack.is_healthy)
 
     load = under_load(report, stack, f"{service} crashes", journey, crash, settle=5)
     report.check(f"{service} is back by itself", stack.inspect(container)[0]["RestartCount"] == before + 1 and stack.is_healthy(), stack.states())

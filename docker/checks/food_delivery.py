@@ -91,7 +91,7 @@ def limits(report: Report, stack: Stack) -> None:
 def faults(report: Report, stack: Stack) -> None:
     place = lambda client, _: client.send("POST", "/orders", order())   # noqa: E731
     common.under_load(report, stack, "one instance of restaurants crashes", "/restaurants/1/menu", lambda: (stack.crash("restaurants"), time.sleep(5)))
-    until(30, stack.is_healthy)
+    until(60, stack.is_healthy)
 
     def without_cache():
         stack.compose("stop", "cache")
@@ -99,7 +99,7 @@ def faults(report: Report, stack: Stack) -> None:
         stack.compose("start", "cache")
 
     common.under_load(report, stack, "the cache is stopped and started", place, without_cache)
-    until(30, stack.is_healthy)
+    until(60, stack.is_healthy)
 
     stack.compose("stop", "restaurants")
     client = stack.client()

@@ -140,7 +140,7 @@ def faults(report: Report, stack: Stack) -> None:
         run("docker", "kill", stack.container("web1"))
         time.sleep(4)
         run("docker", "start", stack.container("web1"))
-        until(30, stack.is_healthy)
+        until(60, stack.is_healthy)
 
     load = under_load(report, stack, "web1 is killed and started", "/", kill)
     report.check("no request took longer than 4 s meanwhile", load.percentile(100) < 4, load)
@@ -157,7 +157,7 @@ def faults(report: Report, stack: Stack) -> None:
         try:
             stack.compose("up", "-d", "--no-deps", "web1")
             report.check("the new web1 has another address", stack.addresses("web1") != before, before)
-            until(30, stack.is_healthy)
+            until(60, stack.is_healthy)
             report.check("and gets requests", until(20, lambda: common.served_by(stack, "/", "web1")))
         finally:
             run("docker", "rm", "-f", squatter)
@@ -168,7 +168,7 @@ def faults(report: Report, stack: Stack) -> None:
         stack.compose("stop", "cache")
         time.sleep(4)
         stack.compose("start", "cache")
-        until(30, stack.is_healthy)
+        until(60, stack.is_healthy)
 
     under_load(report, stack, "the cache is stopped and started", "/", without_cache)
     name = f"Medlar {uuid.uuid4().hex[:6]}"

@@ -69,7 +69,7 @@ class Stack:
         return run(*self._compose, "--env-file", environment, "-p", self.project, *self._files, *words,
                    check=check, cwd=self.files, env=self.environment)
 
-    def up(self, *words: object, seconds: float = 150) -> None:
+    def up(self, *words: object, seconds: float = 300) -> None:
         """Starts everything and waits until every container is healthy."""
         self.compose("up", "-d", *words)
         if not until(seconds, self.is_healthy, pause=0.5):
