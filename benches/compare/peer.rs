@@ -39,7 +39,7 @@ pub(crate) struct Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
     Usual,
-    /// HAProxy with `option splice-auto` and pipes of 256 KiB.
+    /// HAProxy with `option splice-response` and pipes of 256 KiB.
     Splice,
     /// nginx with buffers for a response of 64 KiB.
     LargeBuffers,
