@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs};
 
-/// By how much a count may grow before somebody has to say that it should.
-const LIMIT: f64 = 0.03;
+/// By how many percent a count may grow before somebody has to say that it should.
+const LIMIT: u64 = 3;
 
 type Counts = BTreeMap<String, u64>;
 
@@ -115,7 +115,7 @@ fn compare(before: &Counts, now: &Counts) -> (Vec<String>, bool) {
             continue;
         };
         let growth = *count as f64 / *then as f64 - 1.0;
-        let is_over = growth > LIMIT;
+        let is_over = count * 100 > then * (100 + LIMIT);
         is_fine &= !is_over;
         let mark = if is_over { "  too much" } else { "" };
         lines.push(format!("{name:36} {count:>10}  {:+.2} %{mark}", growth * 100.0));
