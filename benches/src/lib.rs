@@ -61,17 +61,19 @@ impl Kind {
     }
 }
 
-/// A configuration file of so many prefix routes and so many servers in ten backends.
+/// A configuration file of so many prefix routes and so many servers in ten backends, or fewer where there are fewer
+/// servers.
 pub fn file(routes: usize, servers: usize) -> String {
+    let backends = servers.clamp(1, 10);
     let mut text = String::from("[frontend.web]\nlisten = \"127.0.0.1:0\"\nroutes = [\n");
     for n in 0..routes {
         // Writing to a String can't fail, here and below.
-        let _ = writeln!(text, "  {{ path_prefix = \"/r{n}\", backend = \"b{}\" }},", n % 10);
+        let _ = writeln!(text, "  {{ path_prefix = \"/r{n}\", backend = \"b{}\" }},", n % backends);
     }
     text.push_str("  { backend = \"b0\" },\n]\n");
-    for backend in 0..10 {
+    for backend in 0..backends {
         let _ = write!(text, "\n[backend.b{backend}]\nservers = [");
-        for n in (backend..servers).step_by(10) {
+        for n in (backend..servers).step_by(backends) {
             let _ = write!(text, "\"10.0.{}.{}:80\", ", n >> 8, n & 255);
         }
         text.push_str("]\n");
@@ -148,6 +150,18 @@ fn answer(mut socket: TcpStream, response: &[u8]) -> io::Result<()> {
         if received.ends_with(b"\r\n\r\n") {
             received.clear();
             socket.write_all(response)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_valid() {
+        for (routes, servers) in [(2, 4), (1_000, 100)] {
+            assert!(lb_core::config::load_text("lb.toml", &file(routes, servers), |_| None).is_ok());
         }
     }
 }
