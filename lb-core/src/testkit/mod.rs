@@ -25,6 +25,7 @@ mod leaks;
 mod log;
 mod message;
 mod origin;
+mod process;
 mod running;
 mod wire;
 
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 pub use log::{Entry, Log};
 pub use message::Message;
 pub use origin::Origin;
+pub use process::ProxyProcess;
 pub use running::Running;
 pub use wire::{Closing, Wire};
 
@@ -64,6 +66,11 @@ pub fn pattern(length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// Raises this process's limit on open files as far as it goes, and returns it; none: there is no limit.
+pub fn raise_open_files_limit() -> Option<u64> {
+    crate::sys::raise_open_files_limit().unwrap()
 }
 
 /// An address that refuses connections: its port was free a moment ago, and stays taken by a socket that does not

@@ -38,6 +38,12 @@ impl Told {
     }
 }
 
+impl From<TcpStream> for Wire {
+    fn from(stream: TcpStream) -> Self {
+        Self::new(stream)
+    }
+}
+
 /// How a peer closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {

@@ -1,0 +1,95 @@
+//! Promise: an idle connection costs little memory: less than HAProxy's 1,140 bytes for a kept-alive client
+//! connection, at most 2 KiB for a tunnel.
+#![cfg(feature = "http")]
+
+use std::net::TcpListener;
+
+use lb_core::prelude::*;
+use lb_core::testkit::{Origin, ProxyProcess, Wire, raise_open_files_limit};
+
+const CONNECTIONS: usize = 5000;
+/// Before the first look, so that what a worker keeps for all of them is there.
+const WARM_UP: usize = 500;
+
+/// The other process; see [`ProxyProcess`].
+#[test]
+fn proxy_process() {
+    let builder = |role: &str, origin: &str| {
+        let backend = Backend::builder("shop").server(origin).build().unwrap();
+        let long = std::time::Duration::from_secs(3600);
+        match role {
+            "http" => {
+                let timeouts = lb_core::http::FrontendTimeouts::default().idle(long);
+                Proxy::builder().frontend(
+                    Frontend::http("web").listen("127.0.0.1:0").timeouts(timeouts).backend(&backend),
+                )
+            }
+            _ => Proxy::builder()
+                .frontend(Frontend::tcp("db").listen("127.0.0.1:0").idle_timeout(long).backend(&backend)),
+        }
+    };
+    ProxyProcess::serve(builder, || 0);
+}
+
+/// Bytes of memory that are the process's own.
+fn private_bytes(process: &ProxyProcess) -> usize {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process.id())).unwrap();
+    let anonymous = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).expect("Anonymous");
+    anonymous.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+fn has_descriptors() -> bool {
+    let enough = 3 * CONNECTIONS as u64;
+    let is_enough = raise_open_files_limit().is_none_or(|limit| limit > enough);
+    if !is_enough {
+        eprintln!("skipped: fewer than {enough} files may be open");
+    }
+    is_enough
+}
+
+/// Bytes for each of the connections that `open` opens and returns.
+fn measure<T>(proxy: &ProxyProcess, mut open: impl FnMut() -> T) -> usize {
+    let _warm: Vec<T> = (0..WARM_UP).map(|_| open()).collect();
+    let before = private_bytes(proxy);
+    let _idle: Vec<T> = (0..CONNECTIONS).map(|_| open()).collect();
+    private_bytes(proxy).saturating_sub(before) / CONNECTIONS
+}
+
+#[test]
+fn an_idle_connection_of_a_client_takes_less_than_1140_bytes() {
+    if !has_descriptors() {
+        return;
+    }
+    let origin = Origin::named("web1");
+    let proxy = ProxyProcess::start("proxy_process", "http", origin.address(), &[]);
+    let each = measure(&proxy, || {
+        let mut client = proxy.client();
+        assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().text(), "web1");
+        client
+    });
+    println!("an idle client connection: {each} bytes");
+    assert!(each < 1140, "{each} bytes");
+}
+
+#[test]
+fn an_idle_tunnel_takes_at_most_2048_bytes() {
+    if !has_descriptors() {
+        return;
+    }
+    // No thread for each: 5,000 would be too many.
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = ProxyProcess::start("proxy_process", "tcp", &origin.local_addr().unwrap().to_string(), &[]);
+    let each = measure(&proxy, || {
+        let mut client = proxy.client();
+        let (server, _) = origin.accept().unwrap();
+        // Both ways have been used once.
+        client.send("up");
+        let mut server = Wire::from(server);
+        assert_eq!(server.exactly(2), b"up");
+        server.send("down");
+        assert_eq!(client.exactly(4), b"down");
+        (client, server)
+    });
+    println!("an idle tunnel: {each} bytes");
+    assert!(each <= 2048, "{each} bytes");
+}

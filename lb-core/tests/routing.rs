@@ -1,0 +1,193 @@
+//! Promise: each request of a connection goes where its most specific route says, by its path as normalised; what is
+//! forwarded is what the client sent, unless a rewrite says otherwise.
+#![cfg(feature = "http")]
+
+use lb_core::http::edits::HeaderEdits;
+use lb_core::http::route::Respond;
+use lb_core::prelude::*;
+use lb_core::testkit::{Message, Origin, Running};
+
+/// An origin that says its name and the target that it was asked for.
+fn origin(name: &'static str) -> (Origin, Backend) {
+    let origin = Origin::answering(move |request| {
+        let body = format!("{name} {}", request.target());
+        format!("HTTP/1.1 200 OK\r\nServer: {name}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            .into_bytes()
+    });
+    let backend = Backend::builder(name).server(origin.address()).build().unwrap();
+    (origin, backend)
+}
+
+fn start(routes: impl IntoIterator<Item = Route>) -> Running {
+    let web = Frontend::http("web").listen("127.0.0.1:0");
+    Running::start(Proxy::builder().frontend(routes.into_iter().fold(web, |web, route| web.route(route))))
+}
+
+fn ask(proxy: &Running, head: &str) -> Message {
+    proxy.client("web").send(format!("{head}\r\n\r\n")).response()
+}
+
+#[test]
+fn each_request_of_a_connection_is_routed_anew_by_every_kind_of_match() {
+    let (_shop, shop) = origin("shop");
+    let (_admin, admin) = origin("admin");
+    let proxy = start([
+        Route::any().to(&shop),
+        Route::path("/exact").to(&admin),
+        Route::prefix("/admin").to(&admin),
+        Route::prefix("/admin/public").to(&shop),
+        Route::begins("/adm-").to(&admin),
+        Route::regex("^/v[0-9]+/").to(&admin),
+        Route::prefix("/m").method("POST").to(&admin),
+        Route::prefix("/h").header("x-beta", "1").to(&admin),
+        Route::prefix("/q").query("debug", "1").to(&admin),
+        Route::any().host("*.admin.example").to(&admin),
+        Route::any().host("admin.example").to(&admin),
+    ]);
+    let mut client = proxy.client("web");
+    for (line, fields, name) in [
+        ("GET /", "", "shop"),
+        ("GET /exact", "", "admin"),
+        ("GET /exact/", "", "shop"),
+        ("GET /exact?q", "", "admin"),
+        ("GET /admin", "", "admin"),
+        ("GET /admin/", "", "admin"),
+        ("GET /admin/x", "", "admin"),
+        ("GET /administrator", "", "shop"),
+        ("GET /admin/public/x", "", "shop"),
+        ("GET /adm-x", "", "admin"),
+        ("GET /v12/x", "", "admin"),
+        ("GET /vx/x", "", "shop"),
+        ("POST /m", "Content-Length: 0\r\n", "admin"),
+        ("GET /m", "", "shop"),
+        ("GET /h", "X-Beta: 1\r\n", "admin"),
+        ("GET /h", "X-Beta: 2\r\n", "shop"),
+        ("GET /q?a=b&debug=1", "", "admin"),
+        ("GET /q?debug=2", "", "shop"),
+    ] {
+        client.send(format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        let text = client.response().text();
+        assert!(text.starts_with(name), "{line} {fields:?}: {text}");
+    }
+    for (host, name) in [
+        ("admin.example", "admin"),
+        ("ADMIN.example:8080", "admin"),
+        ("x.admin.example", "admin"),
+        ("x.y.admin.example", "admin"),
+        ("notadmin.example", "shop"),
+        ("admin.example.org", "shop"),
+    ] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let text = client.response().text();
+        assert!(text.starts_with(name), "{host}: {text}");
+    }
+}
+
+#[test]
+fn a_route_can_not_be_bypassed_and_what_is_forwarded_is_what_was_sent() {
+    let (_shop, shop) = origin("shop");
+    let proxy =
+        start([Route::any().to(&shop), Route::prefix("/admin").respond(Respond::new(403).body("no"))]);
+    for (target, status) in [
+        ("/admin", 403),
+        ("/admin?x=1", 403),
+        ("//admin", 403),
+        ("/./admin", 403),
+        ("/x/../admin", 403),
+        ("/x/.%2E/admin/y", 403),
+        ("/%2e/admin", 403),
+        ("/%61dmin", 403),
+        ("/%61%64%6d%69%6e", 403),
+        ("/admin/%2e%2e/admin", 403),
+        ("http://a/admin", 403),
+        ("HTTP://A/admin", 403),
+        ("/admin%00", 400),
+        ("/../admin", 400),
+        // Other names, as RFC 3986 has them: case, an encoded slash and a parameter make another path.
+        ("/ADMIN", 200),
+        ("/admin%2fx", 200),
+        ("/%2561dmin", 200),
+        ("/admin/../x", 200),
+    ] {
+        let response = ask(&proxy, &format!("GET {target} HTTP/1.1\r\nHost: a"));
+        assert_eq!(response.status(), status, "{target}");
+        if status == 200 {
+            assert_eq!(response.text(), format!("shop {target}"));
+        }
+    }
+}
+
+#[test]
+fn the_proxy_answers_redirects_and_splits_by_itself() {
+    let (first_origin, first) = origin("first");
+    let (second_origin, second) = origin("second");
+    let proxy = start([
+        Route::prefix("/old").redirect(301, "https://{host}/new{path}{query}"),
+        Route::path("/closed").respond(Respond::new(503).body("closed\n").content_type("text/x-note")),
+        Route::any().split([(&first, 1), (&second, 1)]),
+    ]);
+    let response = ask(&proxy, "GET /old/x?y=z HTTP/1.1\r\nHost: shop.example");
+    assert_eq!(response.status(), 301);
+    assert_eq!(response.field("location"), Some("https://shop.example/new/old/x?y=z"));
+    let response = ask(&proxy, "GET /closed HTTP/1.1\r\nHost: a");
+    assert_eq!((response.status(), response.text().as_str()), (503, "closed\n"));
+    assert_eq!(response.field("content-type"), Some("text/x-note"));
+    let response = proxy.client("web").send("HEAD /closed HTTP/1.1\r\nHost: a\r\n\r\n").response_to_head();
+    assert_eq!((response.status(), response.field("content-length")), (503, Some("7")));
+    for _ in 0..200 {
+        assert_eq!(ask(&proxy, "GET / HTTP/1.1\r\nHost: a").status(), 200);
+        if !first_origin.requests().is_empty() && !second_origin.requests().is_empty() {
+            return;
+        }
+    }
+    panic!("one half of the split was never chosen in 200 turns");
+}
+
+#[test]
+fn paths_and_fields_are_rewritten() {
+    let (shop_origin, shop) = origin("shop");
+    let edits = || HeaderEdits::new();
+    let proxy = start([
+        Route::prefix("/strip").to(&shop).strip_prefix("/strip"),
+        Route::prefix("/api").to(&shop).replace_prefix("/api", "/v2"),
+        Route::any()
+            .to(&shop)
+            .request_headers(edits().set("x-a", "1").unwrap().add("x-b", "2").unwrap().remove("x-c").unwrap())
+            .response_headers(edits().set("x-d", "3").unwrap().remove("server").unwrap()),
+    ]);
+    for (target, forwarded) in [
+        ("/strip/x?y", "/x?y"),
+        ("/strip", "/"),
+        ("/strip/", "/"),
+        ("/api/x%20y", "/v2/x%20y"),
+        ("/api", "/v2"),
+        ("/other", "/other"),
+    ] {
+        let response = ask(&proxy, &format!("GET {target} HTTP/1.1\r\nHost: a"));
+        assert_eq!(response.text(), format!("shop {forwarded}"), "{target}");
+    }
+    let response = ask(&proxy, "GET / HTTP/1.1\r\nHost: a\r\nX-A: 0\r\nX-B: 0\r\nX-C: 0");
+    assert_eq!((response.field("x-d"), response.field("server")), (Some("3"), None));
+    let request = shop_origin.requests().pop().unwrap();
+    assert_eq!(request.field("x-a"), Some("1"));
+    assert_eq!(request.fields_named("x-b").collect::<Vec<_>>(), ["0", "2"]);
+    assert_eq!(request.field("x-c"), None);
+}
+
+#[test]
+fn only_trusted_proxies_are_believed_about_where_a_request_came_from() {
+    for is_trusted in [false, true] {
+        let (origin, shop) = origin("shop");
+        let web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
+        let networks = is_trusted.then(|| "127.0.0.0/8".parse().unwrap());
+        let proxy = Running::start(Proxy::builder().frontend(web.trusted_proxies(networks)));
+        let claims = "X-Forwarded-For: 10.9.8.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b";
+        assert_eq!(ask(&proxy, &format!("GET / HTTP/1.1\r\nHost: a\r\n{claims}")).status(), 200);
+        let request = origin.requests().pop().unwrap();
+        let told = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+            .map(|name| request.field(name).unwrap());
+        let expected =
+            if is_trusted { ["10.9.8.7, 127.0.0.1", "https", "b"] } else { ["127.0.0.1", "http", "a"] };
+        assert_eq!(told, expected);
+    }
+}
