@@ -74,9 +74,16 @@ class Stack:
         self.compose("up", "-d", *words)
         if not until(seconds, self.is_healthy, pause=0.5):
             raise RuntimeError(f"not healthy after {seconds} s: {self.states()}")
+        # A container may be healthy before lb has seen it pass twice.
+        if not until(60, self.is_served):
+            raise RuntimeError(f"not all servers are up: {self.admin('/api/status')}")
 
     def is_healthy(self) -> bool:
         return all(health == "healthy" for _, health in self.states().values())
+
+    def is_served(self) -> bool:
+        up = [line for line in self.admin("/metrics").splitlines() if line.startswith("lb_server_up{")]
+        return bool(up) and all(line.endswith(" 1") for line in up)
 
     def states(self) -> dict[str, tuple[str, str]]:
         return {c["Name"].lstrip("/"): (c["State"]["Status"], c["State"].get("Health", {}).get("Status", "no health check"))
