@@ -211,10 +211,16 @@ impl<'a> Exchange<'a> {
             return Next::Close;
         }
         match persistence {
-            Persistence::Close if is_read => Next::Close,
-            Persistence::Close => Next::Linger,
+            Persistence::Close => self.part(is_read),
             _ => Next::Request,
         }
+    }
+
+    /// How to close after an answer: at once only where the client sends no more, since it said so. `is_read`: all of
+    /// its request has been read.
+    pub(super) fn part(&self, is_read: bool) -> Next {
+        let is_last = !self.scratch.request.keeps_alive && !self.client.has_more();
+        if is_read && is_last { Next::Close } else { Next::Linger }
     }
 
     /// Whether the client's connection stays open, and how it is told.

@@ -29,6 +29,10 @@ use crate::upstream::{Lease, Upstream};
 /// Heads of responses are bounded as the default is for requests: no configuration can know what its servers send.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
 
+/// RFC 9110 section 15.2 sets no bound to interim responses. Each one is progress and begins the wait for the server
+/// anew, so that without a bound a server could hold a client for ever.
+const MAX_INTERIMS: u64 = 100;
+
 /// A connection to a leased server, for one exchange.
 #[derive(Debug)]
 struct Reached {
@@ -320,6 +324,7 @@ impl<'a> Exchange<'a> {
             (upstream.backend().timeouts().response, self.service.timeouts.body);
         let mut patience = Patience::new(&mut self.peer.deadline);
         let mut is_sent = false;
+        let mut is_client_full = false;
         let mut interims = 0;
         poll_fn(|cx| {
             if !is_sent {
@@ -333,9 +338,21 @@ impl<'a> Exchange<'a> {
                     Poll::Pending => {}
                 }
             }
-            while let Poll::Ready(received) =
-                server.poll_response(cx, RESPONSE_LIMITS, request.is_head, response)
-            {
+            loop {
+                // What the client has not taken holds the next head back, so that no server fills our memory.
+                let flushed = client.poll_flush(cx);
+                if let Poll::Ready(Err(_)) = flushed {
+                    return Poll::Ready(Err(Broken::ClientGone));
+                }
+                is_client_full = flushed.is_pending();
+                if is_client_full {
+                    break;
+                }
+                let Poll::Ready(received) =
+                    server.poll_response(cx, RESPONSE_LIMITS, request.is_head, response)
+                else {
+                    break;
+                };
                 if let Err(error) = received {
                     let is_untouched = interims == 0 && !server.has_more();
                     return Poll::Ready(Err(Broken::Server { error, is_untouched }));
@@ -344,18 +361,20 @@ impl<'a> Exchange<'a> {
                     return Poll::Ready(Ok(()));
                 }
                 interims += 1;
+                if interims > MAX_INTERIMS {
+                    let error = HeadError::TooManyInterims;
+                    return Poll::Ready(Err(Broken::Server { error, is_untouched: false }));
+                }
                 // RFC 9110 section 15.2: never to an HTTP/1.0 client.
                 if request.version == Version::Http11 {
                     encode_interim(client.queue(), response, server.head_bytes());
                 }
             }
-            if !client.is_flushed() && matches!(client.poll_flush(cx), Poll::Ready(Err(_))) {
-                return Poll::Ready(Err(Broken::ClientGone));
-            }
             // A client that waits for a 100 is not late: its server is.
-            let is_clients_turn = !is_sent
+            let is_client_silent = !is_sent
                 && upload.blocked() == Blocked::Source
                 && !(request.expects_continue && interims == 0 && upload.moved() == 0);
+            let is_clients_turn = is_client_full || is_client_silent;
             let (allowed, late) = if is_clients_turn {
                 (wait_for_client, Broken::ClientTimeout)
             } else {
@@ -377,7 +396,10 @@ impl<'a> Exchange<'a> {
     ) -> Result<Next, Unserved<'a>> {
         let (request, response) = (&self.scratch.request, &self.scratch.response);
         let is_upgraded = response.status == 101;
-        if is_upgraded && !request.is_upgrade {
+        // The protocol can't change in the middle of a message (RFC 9110 section 7.8): what is left of the body would
+        // pass for the new protocol's.
+        let may_upgrade = request.is_upgrade && self.client.is_body_ended() && reached.server.is_flushed();
+        if is_upgraded && !may_upgrade {
             return Err(Refusal::BAD_RESPONSE.into());
         }
         self.record.is_answered = true;
@@ -408,8 +430,7 @@ impl<'a> Exchange<'a> {
             Moved::Whole => {
                 self.release(upstream, reached);
                 Ok(match persistence {
-                    Persistence::Close if is_request_read => Next::Close,
-                    Persistence::Close => Next::Linger,
+                    Persistence::Close => self.part(is_request_read),
                     _ => Next::Request,
                 })
             }

@@ -56,7 +56,9 @@ impl Refusal {
     pub(crate) fn of_head(error: &HeadError) -> Option<Self> {
         match error {
             HeadError::Closed | HeadError::Io(_) => None,
-            HeadError::Truncated | HeadError::Parse(_) => Some(Self::BAD_REQUEST),
+            HeadError::Truncated | HeadError::Parse(_) | HeadError::TooManyInterims => {
+                Some(Self::BAD_REQUEST)
+            }
             HeadError::TooLarge | HeadError::TooManyFields => Some(Self::HEAD_TOO_LARGE),
             HeadError::TargetTooLong => Some(Self::TARGET_TOO_LONG),
         }

@@ -190,7 +190,12 @@ impl Pump {
     fn splice_in(&mut self, from: &Stream, remaining: u64, resources: &Resources) -> io::Result<u64> {
         if !matches!(self.carrier, Carrier::Pipe { .. }) {
             self.give_back(resources);
-            self.carrier = Carrier::Pipe { pipe: resources.take_pipe()?, held: 0 };
+            let Ok(pipe) = resources.take_pipe() else {
+                // Out of descriptors: the buffer does it, too.
+                self.is_bulk = false;
+                return Ok(0);
+            };
+            self.carrier = Carrier::Pipe { pipe, held: 0 };
         }
         let Carrier::Pipe { pipe, held } = &mut self.carrier else { return Ok(0) };
         let Some(fd) = from.splice_fd() else { return Err(io::ErrorKind::Unsupported.into()) };

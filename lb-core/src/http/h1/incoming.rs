@@ -10,6 +10,10 @@ use crate::http::body::{Payload, SourceError};
 use crate::http::head::{BodyLength, RequestHead, ResponseHead};
 use crate::net::{Buffer, Fill, Stream};
 
+/// The least space for a body behind its head: a head that fills the buffer would leave none, and a little more makes
+/// a system call of each byte.
+const BODY_SPACE: usize = 4 * 1024;
+
 /// The reading half of an HTTP/1 connection.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -33,6 +37,9 @@ enum Body {
         decoder: Chunked,
         payload: usize,
         is_ended: bool,
+        /// The head announced trailers. Others are thrown away: nobody behind us expects them (RFC 9110
+        /// section 6.5.2).
+        passes_trailers: bool,
     },
     UntilClose {
         is_ended: bool,
@@ -60,6 +67,8 @@ pub(crate) enum HeadError {
     TargetTooLong,
     #[error("more fields than the limit")]
     TooManyFields,
+    #[error("more interim responses than the limit")]
+    TooManyInterims,
     #[error(transparent)]
     Parse(ParseError),
     #[error(transparent)]
@@ -115,7 +124,7 @@ impl Incoming {
                 self.body = match head.body {
                     BodyLength::None => Body::Length { left: 0 },
                     BodyLength::Known(left) => Body::Length { left },
-                    BodyLength::Unknown => Body::chunked(),
+                    BodyLength::Unknown => Body::chunked(head.announces_trailers),
                 };
                 return Poll::Ready(Ok(()));
             }
@@ -141,7 +150,7 @@ impl Incoming {
                     self.body = match framing {
                         Framing::None => Body::Length { left: 0 },
                         Framing::Length(left) => Body::Length { left },
-                        Framing::Chunked => Body::chunked(),
+                        Framing::Chunked => Body::chunked(head.announces_trailers),
                         Framing::UntilClose => Body::UntilClose { is_ended: false },
                     };
                     return Poll::Ready(Ok(()));
@@ -236,7 +245,7 @@ impl Incoming {
 
     pub(crate) fn trailers(&self) -> &[u8] {
         match &self.body {
-            Body::Chunked { decoder, .. } => decoder.trailers(),
+            Body::Chunked { decoder, passes_trailers: true, .. } => decoder.trailers(),
             _ => &[],
         }
     }
@@ -294,6 +303,7 @@ impl Incoming {
 
     fn take_head(&mut self, length: usize) {
         self.buffer.keep(length);
+        self.buffer.grow(length + BODY_SPACE);
         self.scanned = 0;
         self.allowance = u64::MAX;
     }
@@ -326,7 +336,7 @@ impl Incoming {
     }
 
     fn decode_chunks(&mut self) -> Result<(), SourceError> {
-        let Body::Chunked { decoder, payload, is_ended } = &mut self.body else { return Ok(()) };
+        let Body::Chunked { decoder, payload, is_ended, .. } = &mut self.body else { return Ok(()) };
         let decoded = decoder.decode(self.buffer.filled_mut()).map_err(|_| SourceError::Malformed)?;
         self.buffer
             .remove(decoded.skip + decoded.payload..decoded.consumed.max(decoded.skip + decoded.payload));
@@ -339,7 +349,7 @@ impl Incoming {
 }
 
 impl Body {
-    fn chunked() -> Self {
-        Self::Chunked { decoder: Chunked::default(), payload: 0, is_ended: false }
+    fn chunked(passes_trailers: bool) -> Self {
+        Self::Chunked { decoder: Chunked::default(), payload: 0, is_ended: false, passes_trailers }
     }
 }

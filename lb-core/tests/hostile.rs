@@ -1,0 +1,115 @@
+//! Peers at their worst: what each of these once broke, or would break first.
+
+use lb_core::prelude::*;
+use lb_core::testkit::{Origin, Running, Wire};
+
+/// A head of exactly `length` bytes, between what it must begin and end with.
+fn head_of(length: usize, start: &str, end: &str) -> String {
+    let start = format!("{start}\r\nx-long: ");
+    let padding = "a".repeat(length - start.len() - end.len() - 4);
+    format!("{start}{padding}{end}\r\n\r\n")
+}
+
+fn proxy_to(origin: &Origin) -> Running {
+    let backend = Backend::builder("all").server(origin.address()).build().unwrap();
+    Running::start(Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&backend)))
+}
+
+/// 16 KiB is what a connection reads at a time.
+#[test]
+fn a_head_that_fills_the_buffer_leaves_room_for_the_body() {
+    let origin = Origin::scripted(|wire| {
+        while let Some(request) = wire.request() {
+            assert!(request.body == b"hello" || request.method() == "GET");
+            let length: usize = request.target()[1..].parse().unwrap();
+            wire.send(head_of(length, "HTTP/1.1 200 OK", "\r\ncontent-length: 5")).send("there");
+        }
+    });
+    let proxy = proxy_to(&origin);
+    let mut client = proxy.client("web");
+    for length in (16 * 1024 - 8)..(16 * 1024 + 8) {
+        client.send(head_of(length, &format!("POST /{length} HTTP/1.1\r\nhost: a"), "\r\ncontent-length: 5"));
+        client.send("hello");
+        assert_eq!(client.response().text(), "there", "{length}");
+    }
+}
+
+#[test]
+fn a_head_that_fills_the_buffer_does_not_hide_a_body_until_close() {
+    let origin = Origin::scripted(|wire| {
+        if wire.request().is_some() {
+            wire.send(head_of(16 * 1024, "HTTP/1.1 200 OK", "")).send("there");
+        }
+    });
+    let proxy = proxy_to(&origin);
+    let mut client = proxy.client("web");
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(client.response().text(), "there");
+}
+
+/// Interim responses until the connection breaks.
+fn flood_interims(wire: &mut Wire) {
+    if wire.request().is_some() {
+        while wire.try_send("HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
+    }
+}
+
+#[test]
+fn interim_responses_come_to_an_end() {
+    let origin = Origin::scripted(flood_interims);
+    let proxy = proxy_to(&origin);
+    let mut client = proxy.client("web");
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    for _ in 0..100 {
+        assert_eq!(client.response().status(), 102);
+    }
+    assert_eq!(client.response().status(), 502);
+    assert_eq!(proxy.errors("web", "bad_response"), 1.0);
+}
+
+#[test]
+fn a_protocol_does_not_change_inside_a_request() {
+    let origin = Origin::scripted(|wire| {
+        if wire.head().is_some() {
+            wire.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+            wire.until_closed();
+        }
+    });
+    let proxy = proxy_to(&origin);
+    let mut client = proxy.client("web");
+    client.send("POST / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n");
+    client.send("transfer-encoding: chunked\r\n\r\n5\r\nhel");
+    let response = client.response();
+    assert_eq!((response.status(), response.field("connection")), (502, Some("close")));
+    client.expect_closed();
+}
+
+#[test]
+fn what_follows_a_last_request_does_not_destroy_its_answer() {
+    let origin = Origin::named("web1");
+    let proxy = proxy_to(&origin);
+    for request in [
+        "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+        "CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n",
+    ] {
+        let mut client = proxy.client("web");
+        client.send(format!("{request}{}", "more".repeat(10)));
+        let response = client.response();
+        assert_eq!(response.field("connection"), Some("close"), "{request}");
+        client.expect_closed();
+    }
+}
+
+#[test]
+fn trailers_that_nobody_announced_do_not_pass() {
+    let chunked = "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-late: 1\r\n\r\n";
+    let origin = Origin::answering(move |request| {
+        assert_eq!((request.text().as_str(), request.trailers.len()), ("hello", 0));
+        format!("HTTP/1.1 200 OK\r\n{chunked}").into_bytes()
+    });
+    let proxy = proxy_to(&origin);
+    let mut client = proxy.client("web");
+    client.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{chunked}"));
+    let response = client.response();
+    assert_eq!((response.text().as_str(), response.trailers.len()), ("hello", 0));
+}
