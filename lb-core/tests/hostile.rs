@@ -1,5 +1,8 @@
 //! Peers at their worst: what each of these once broke, or would break first.
 
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that fails fails")]
+
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, Running, Wire};
 
