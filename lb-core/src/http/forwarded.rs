@@ -37,8 +37,7 @@ impl Forwarded<'_> {
             }
         }
         match self.client {
-            // Infallible: writing to a Vec.
-            Some(client) => drop(write!(queue, "{client}")),
+            Some(client) => write_ip(queue, client),
             // RFC 7239 section 6.3: there is an origin, and it has no address.
             None => queue.extend_from_slice(b"unknown"),
         }
@@ -51,5 +50,35 @@ impl Forwarded<'_> {
             queue.extend_from_slice(self.host);
         }
         queue.extend_from_slice(b"\r\n");
+    }
+}
+
+/// An address as text; an IPv4 one by hand, since `write!` costs some 700 instructions and every request has one.
+fn write_ip(queue: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (at, octet) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    queue.push(b'.');
+                }
+                queue.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        // Infallible: writing to a Vec.
+        IpAddr::V6(ip) => drop(write!(queue, "{ip}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_they_are_displayed() {
+        for text in ["0.0.0.0", "10.0.200.9", "255.255.255.255", "::1", "2001:db8::ff"] {
+            let mut queue = Vec::new();
+            write_ip(&mut queue, text.parse().unwrap());
+            assert_eq!(String::from_utf8(queue).unwrap(), text);
+        }
     }
 }

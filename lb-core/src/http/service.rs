@@ -17,7 +17,7 @@ use crate::net::{ClientAddress, Connections, Pool, Resources};
 use crate::upstream::Upstream;
 
 /// How many finished exchanges' memory a worker keeps for the next ones.
-const EXCHANGES_RETAINED: usize = 256;
+const EXCHANGES_RETAINED: usize = 512;
 
 /// What a frontend's connections on one worker hold on to: the service may be replaced, this stays.
 #[derive(Debug)]

@@ -9,12 +9,13 @@ use crate::sys::Pipe;
 /// Large enough for the heads of nearly all requests and responses, small enough that a thousand active
 /// connections take 32 MiB.
 const BUFFER_SIZE: usize = 16 * 1024;
-const BUFFERS_RETAINED: usize = 256;
+/// Two for each exchange that is under way at a time: zeroing a new buffer costs more than the exchange.
+const BUFFERS_RETAINED: usize = 1024;
 
 /// Queues hold heads; one that had to grow beyond this is not kept.
 const QUEUE_SIZE: usize = 2 * 1024;
 const QUEUE_RETAINED_SIZE: usize = 16 * 1024;
-const QUEUES_RETAINED: usize = 256;
+const QUEUES_RETAINED: usize = 1024;
 
 /// Pipes of 256 KiB: half the cost per byte of the default 64 KiB, and 1 MiB measured no better.
 const PIPE_SIZE: usize = 256 * 1024;

@@ -81,8 +81,9 @@ pub(crate) fn encode_request(queue: &mut Vec<u8>, request: OutgoingRequest<'_>) 
     // For other methods than OPTIONS the field means nothing, and passes (RFC 9110 section 7.6.2).
     let max_forwards = if &bytes[head.method] == b"OPTIONS" { head.forwards_left(bytes) } else { None };
     if let Some(left) = max_forwards {
-        // Infallible: writing to a Vec.
-        let _ = write!(queue, "max-forwards: {}\r\n", left.saturating_sub(1));
+        queue.extend_from_slice(b"max-forwards: ");
+        write_decimal(queue, left.saturating_sub(1));
+        queue.extend_from_slice(b"\r\n");
     }
     for field in &head.fields {
         let is_ours = match field.known {
@@ -201,8 +202,9 @@ pub(crate) fn encode_reply(
 }
 
 fn write_status_line(queue: &mut Vec<u8>, status: u16, reason: &[u8]) {
-    // Infallible: writing to a Vec.
-    let _ = write!(queue, "HTTP/1.1 {status} ");
+    queue.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(queue, status);
+    queue.push(b' ');
     queue.extend_from_slice(reason);
     queue.extend_from_slice(b"\r\n");
 }
@@ -230,8 +232,14 @@ fn write_framing(queue: &mut Vec<u8>, body: BodyLength) {
 }
 
 fn write_length(queue: &mut Vec<u8>, length: u64) {
-    // Infallible: writing to a Vec.
-    let _ = write!(queue, "content-length: {length}\r\n");
+    queue.extend_from_slice(b"content-length: ");
+    write_decimal(queue, length);
+    queue.extend_from_slice(b"\r\n");
+}
+
+/// By itoa: `write!` costs some 400 instructions a number.
+fn write_decimal(queue: &mut Vec<u8>, number: impl itoa::Integer) {
+    queue.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn write_persistence(queue: &mut Vec<u8>, persistence: Persistence) {
