@@ -97,6 +97,8 @@
 //! Linux only: it stands on splice(2) and SO_REUSEPORT.
 #![forbid(unsafe_code)]
 
+#[doc = include_str!("../ARCHITECTURE.md")]
+pub mod architecture {}
 pub mod backend;
 pub mod live;
 pub mod metrics;
@@ -120,7 +122,7 @@ pub mod net;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 #[cfg(feature = "proxy")]
-pub mod sys;
+mod sys;
 #[cfg(feature = "proxy")]
 pub mod tcp;
 #[cfg(all(feature = "testkit", feature = "http"))]
@@ -130,6 +132,6 @@ pub mod testkit;
     not(feature = "http"),
     allow(dead_code, unused_imports, reason = "what only http uses stays in one place")
 )]
-pub mod upstream;
+mod upstream;
 
 pub mod prelude;
