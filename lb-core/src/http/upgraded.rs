@@ -11,7 +11,7 @@ use super::connection::Peer;
 use super::h1::Connection;
 use super::service::Shared;
 use crate::metrics::FrontendShard;
-use crate::net::{Stream, Tunnel};
+use crate::net::{Stream, Tunnel, TunnelEnd};
 use crate::upstream::Lease;
 
 /// The server's side of an upgraded exchange.
@@ -64,7 +64,15 @@ impl Future for Upgraded {
             this.peer.deadline.set(Instant::now() + this.idle);
         }
         match polled {
-            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Ready(end) => {
+                // Each end learns how the other ended.
+                match end {
+                    TunnelEnd::Closed => {}
+                    TunnelEnd::ClientFailed(_) => this.server.reset_on_close(),
+                    TunnelEnd::ServerFailed(_) => this.client.reset_on_close(),
+                }
+                Poll::Ready(())
+            }
             Poll::Pending => this.peer.deadline.poll(cx),
         }
     }
