@@ -1,6 +1,7 @@
 //! Promise: where a message ends is decided once and to the letter (RFC 9112 sections 2 to 7); what can be read in two
 //! ways is refused, whatever pieces it arrives in, and nothing of one message is ever taken for another.
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,6 @@
 //! Promise: what HTTP/1.1 (RFC 9112) lets two ends say to each other, they can say through the proxy.
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 use lb_core::testkit::{Closing, Message, Origin, Running, eventually, pattern};
 

@@ -1,5 +1,6 @@
 //! Promise: what is wrong has one answer, one reason in the access log and one counter (DESIGN: what bad input gets).
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Promise: an idle connection costs little memory: less than HAProxy's 1,140 bytes for a kept-alive client
 //! connection, at most 2 KiB for a tunnel.
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 use std::net::TcpListener;
 

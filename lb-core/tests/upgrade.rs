@@ -1,0 +1,120 @@
+//! Promise: an upgraded connection is a tunnel that lasts as long as its ends do, or as it is not silent too long.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
+
+use std::thread;
+use std::time::Duration;
+
+use lb_core::backend::BackendTimeouts;
+use lb_core::prelude::*;
+use lb_core::testkit::{Closing, Origin, Running, Wire, pattern};
+
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+
+/// An origin that switches and then follows `tunnel`.
+fn switching(tunnel: impl Fn(&mut Wire) + Send + Sync + 'static) -> Origin {
+    Origin::scripted(move |server| {
+        if server.head().is_some() {
+            server.send(SWITCHED);
+            tunnel(server);
+        }
+    })
+}
+
+fn upgraded(proxy: &Running) -> Wire {
+    let mut client = proxy.client("web");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status(), response.field("upgrade")), (101, Some("echo")));
+    assert!(response.lists("connection", "upgrade"));
+    client
+}
+
+#[test]
+fn a_tunnel_carries_ten_megabytes_each_way() {
+    const LARGE: usize = 10 * 1024 * 1024;
+    let origin = switching(|server| {
+        let (received, closing) = server.until_closed();
+        assert_eq!(closing, Closing::End);
+        server.send(received);
+    });
+    let proxy = Running::in_front_of(&origin);
+    let mut client = upgraded(&proxy);
+    let body = pattern(LARGE);
+    client.send(&body).finish_sending();
+    let (echoed, closing) = client.until_closed();
+    assert!(echoed == body && closing == Closing::End, "{} bytes, {closing:?}", echoed.len());
+    for direction in ["in", "out"] {
+        let series = format!("lb_frontend_bytes_total{{frontend=\"web\",direction=\"{direction}\"}}");
+        assert!(proxy.metric(&series) > LARGE as f64);
+    }
+}
+
+#[test]
+fn a_silent_tunnel_ends_and_a_talking_one_does_not() {
+    let origin = switching(|server| {
+        while !server.is_closed() {
+            let byte = server.exactly(1);
+            server.send(byte);
+        }
+    });
+    let silence = Duration::from_millis(400);
+    let timeouts = BackendTimeouts::default().tunnel(silence);
+    let shop = Backend::builder("shop").server(origin.address()).timeouts(timeouts).build().unwrap();
+    let web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
+    let proxy = Running::start(Proxy::builder().frontend(web));
+    let mut client = upgraded(&proxy);
+    // Longer in all than the timeout, never silent for as long.
+    for byte in 0..40 {
+        client.send([byte]);
+        assert_eq!(client.exactly(1), [byte]);
+        thread::sleep(silence / 20);
+    }
+    client.until_closed();
+}
+
+#[test]
+fn an_end_that_fails_resets_the_other() {
+    let origin = switching(|server| {
+        server.send("hello");
+        assert_eq!(server.until_closed().1, Closing::Reset);
+    });
+    let proxy = Running::in_front_of(&origin);
+    let mut client = upgraded(&proxy);
+    assert_eq!(client.exactly(5), b"hello");
+    client.reset();
+
+    let origin = switching(|server| {
+        server.send("hello");
+        server.until_told();
+        server.reset_on_close();
+    });
+    let proxy = Running::in_front_of(&origin);
+    let mut client = upgraded(&proxy);
+    assert_eq!(client.exactly(5), b"hello");
+    origin.tell();
+    assert_eq!(client.until_closed(), (Vec::new(), Closing::Reset));
+}
+
+#[test]
+fn a_tunnels_connection_serves_no_other_request() {
+    let origin = Origin::scripted(|server| {
+        let request = server.head().expect("a request");
+        if request.field("upgrade").is_some() {
+            server.send(SWITCHED);
+            assert_eq!(server.exactly(24), b"GET / HTTP/1.1\r\nHost: a\r");
+        } else {
+            server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        server.until_closed();
+    });
+    let proxy = Running::in_front_of(&origin);
+    let mut tunnel = upgraded(&proxy);
+    // What goes through a tunnel is not read, be it a request.
+    tunnel.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut other = proxy.client("web");
+    assert_eq!(other.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().text(), "ok");
+    assert_eq!(origin.connections(), 2);
+    let statuses: Vec<_> = proxy.log().wait_for(2).iter().map(|entry| entry.status).collect();
+    assert_eq!(statuses, [Some(101), Some(200)]);
+}
