@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
@@ -34,7 +34,7 @@ impl Open {
 
 impl Connections {
     /// Registers a connection by its task's waker, which a task keeps for its whole life.
-    pub(crate) fn register(self: &Arc<Self>, waker: Waker) -> Registration {
+    fn register(self: &Arc<Self>, waker: Waker) -> Registration {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = open.free.pop().unwrap_or_else(|| {
             open.wakers.push(None);
@@ -44,16 +44,18 @@ impl Connections {
         Registration { connections: Arc::clone(self), slot }
     }
 
+    /// What a connection does at each poll: registers at its first, by the waker that its task keeps, and learns
+    /// whether it is to end at once.
+    pub(crate) fn is_over(self: &Arc<Self>, place: &mut Option<Registration>, cx: &Context<'_>) -> bool {
+        place.get_or_insert_with(|| self.register(cx.waker().clone()));
+        // Nothing else is published by it.
+        self.aborted.load(Ordering::Relaxed)
+    }
+
     /// Whether connections should close as soon as they are between requests.
     pub(crate) fn is_draining(&self) -> bool {
         // Pairs with the release in `drain`: who sees the flag sees the snapshot that set it.
         self.draining.load(Ordering::Acquire)
-    }
-
-    /// Whether connections should end at once, whatever they are doing.
-    pub(crate) fn is_aborted(&self) -> bool {
-        // Nothing else is published by it.
-        self.aborted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count(&self) -> usize {

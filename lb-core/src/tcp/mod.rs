@@ -90,9 +90,7 @@ impl Future for ClientConnection {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let connections = &this.entry.connections;
-        this.registration.get_or_insert_with(|| connections.register(cx.waker().clone()));
-        if connections.is_aborted() {
+        if this.entry.connections.is_over(&mut this.registration, cx) {
             return Poll::Ready(());
         }
         loop {
