@@ -116,3 +116,24 @@ fn trailers_that_nobody_announced_do_not_pass() {
     let response = client.response();
     assert_eq!((response.text().as_str(), response.trailers.len()), ("hello", 0));
 }
+
+/// Two servers that accept and hang up: each request would be tried three times.
+#[test]
+fn a_sick_backend_is_not_stormed_by_retries() {
+    let sick = || Origin::scripted(|wire| drop(wire.request()));
+    let servers = [sick(), sick(), sick()];
+    let backend = Backend::builder("all").servers(servers.iter().map(Origin::address)).retry_budget(0.1);
+    let proxy = Running::start(
+        Proxy::builder()
+            .frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&backend.build().unwrap())),
+    );
+    let mut client = proxy.client("web");
+    for _ in 0..300 {
+        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(client.response().status(), 502);
+    }
+    let attempts: usize = servers.iter().map(Origin::connections).sum();
+    // A tenth, and the floor of three a second over a window's ten, which may end meanwhile.
+    assert!((330..=300 + 30 + 2 * 30).contains(&attempts), "{attempts} attempts of 300 requests");
+    assert_eq!(proxy.metric("lb_retries_total{backend=\"all\"}"), (attempts - 300) as f64);
+}

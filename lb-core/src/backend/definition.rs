@@ -103,6 +103,9 @@ pub enum BackendProblem {
     /// A timeout of zero, which would fail every request.
     #[error("timeout {0} is zero; give at least 1ms")]
     Timeout(&'static str),
+    /// The retry budget is no share.
+    #[error("the retry budget is not a share; give a number from 0 to 1")]
+    RetryBudget,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,8 @@ struct Definition {
     timeouts: BackendTimeouts,
     pool: PoolLimits,
     retries: u32,
+    /// Invariant: once built from 0 to 1.
+    retry_budget: f64,
     forwarded: bool,
 }
 
@@ -131,6 +136,7 @@ impl Backend {
             timeouts: BackendTimeouts::default(),
             pool: PoolLimits::default(),
             retries: 2,
+            retry_budget: 0.2,
             forwarded: true,
         };
         BackendBuilder { definition, problems: Vec::new(), given: 0, names: HashSet::new() }
@@ -174,6 +180,11 @@ impl Backend {
     /// How many other servers are tried, where it is safe.
     pub fn retries(&self) -> u32 {
         self.definition.retries
+    }
+
+    /// Retries on other servers as a share of the backend's requests.
+    pub fn retry_budget(&self) -> f64 {
+        self.definition.retry_budget
     }
 
     /// Whether X-Forwarded-For, -Proto and -Host are set.
@@ -252,6 +263,14 @@ impl BackendBuilder {
         self
     }
 
+    /// How many retries on other servers there may be, as a share (from 0 to 1) of the backend's requests of the last
+    /// 10 to 20 seconds, so that a sick backend is not stormed; three a second on each worker are always allowed.
+    /// Default 0.2.
+    pub fn retry_budget(mut self, share: f64) -> Self {
+        self.definition.retry_budget = share;
+        self
+    }
+
     /// Whether X-Forwarded-For, -Proto and -Host are set. Default true.
     pub fn forwarded(mut self, forwarded: bool) -> Self {
         self.definition.forwarded = forwarded;
@@ -270,6 +289,9 @@ impl BackendBuilder {
         problems.extend(definition.health.iter().flat_map(HealthCheck::problems).map(BackendProblem::Health));
         problems.extend(passive_problem(definition.passive).map(BackendProblem::Passive));
         problems.extend(zero_timeouts(definition.timeouts).map(BackendProblem::Timeout));
+        if !(0.0..=1.0).contains(&definition.retry_budget) {
+            problems.push(BackendProblem::RetryBudget);
+        }
         if problems.is_empty() {
             return Ok(Backend { definition: Arc::new(definition) });
         }

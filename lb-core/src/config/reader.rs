@@ -102,6 +102,16 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The number, whole or not.
+    pub(crate) fn number(self) -> Result<f64, Miss> {
+        match self.raw.get_ref() {
+            DeValue::Float(number) => number.as_str().parse().map_err(|_| Miss::Type),
+            DeValue::Integer(number) => number.as_str().parse().map_err(|_| Miss::Type),
+            DeValue::String(_) => self.substituted()?.ok_or(Miss::Type),
+            _ => Err(Miss::Type),
+        }
+    }
+
     pub(crate) fn boolean(self) -> Result<bool, Miss> {
         match self.raw.get_ref() {
             DeValue::Boolean(value) => Ok(*value),

@@ -50,6 +50,12 @@ fn each_problem_of_a_key_has_its_line_and_its_remedy() {
         ("sticky = { cookie = \"LB\" }", "`sticky` is not supported yet; remove it"),
         ("http2 = true", "`http2` is not supported yet; remove it"),
         ("send_proxy = \"v2\"", "`send_proxy` is not supported yet; remove it"),
+        ("retry_budget = 1.5", "1.5 is no share of a whole; write a number from 0 to 1"),
+        ("retry_budget = nan", "NaN is no share of a whole; write a number from 0 to 1"),
+        (
+            "retry_budget = \"a\"",
+            "`retry_budget` is a string, not a number from 0 to 1; write, for example, 0.2",
+        ),
         ("retries = -1", "-1 is negative; write 0 or more"),
         ("retries = 99999999999", "99999999999 is too large; write at most 4294967295"),
         ("retries = 99999999999999999999999999999999999999999", "is out of range; write a smaller number"),

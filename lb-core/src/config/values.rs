@@ -44,6 +44,22 @@ macro_rules! read_whole_number {
 }
 read_whole_number!(u16, u32, usize);
 
+/// A part of a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Share(pub(crate) f64);
+
+impl Read for Share {
+    const WANTED: (&'static str, &'static str) = ("a number from 0 to 1", "0.2");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        let share = value.number()?;
+        if (0.0..=1.0).contains(&share) {
+            return Ok(Self(share));
+        }
+        Err(value.wrong(format_args!("{share} is no share of a whole"), "write a number from 0 to 1"))
+    }
+}
+
 impl Read for Period {
     const WANTED: (&'static str, &'static str) =
         ("a duration in quotes with its unit", "\"500ms\", \"2s\", \"1m\" or \"1h\"");

@@ -165,6 +165,7 @@ impl<'a> Exchange<'a> {
     /// A connection to a server: nearly always a pooled one, at once.
     async fn reach(&mut self, upstream: &Upstream) -> Result<Reached, Refusal> {
         self.scratch.tried.clear();
+        upstream.count_request();
         let lease = match upstream.try_lease(&self.pick_input(), &[]) {
             Ok(lease) => lease,
             Err(refused) => Box::pin(self.wait_for_lease(upstream, refused)).await?,
@@ -206,7 +207,7 @@ impl<'a> Exchange<'a> {
 
     /// A connection to a server that has not failed this request yet.
     async fn reach_another(&mut self, upstream: &Upstream) -> Result<Reached, Refusal> {
-        while self.record.retries < upstream.backend().retries() {
+        while upstream.may_retry(self.record.retries) {
             let lease = match upstream.try_lease(&self.pick_input(), &self.scratch.tried) {
                 Ok(lease) => lease,
                 Err(refused) => self.wait_for_lease(upstream, refused).await?,

@@ -118,6 +118,7 @@ async fn reach(
     let input = PickInput { client: record.client.ip(), ..PickInput::default() };
     let upstream = &service.upstream;
     let mut tried = Vec::new();
+    upstream.count_request();
     let reason = loop {
         let leased = match upstream.try_lease(&input, &tried) {
             Ok(lease) => Ok(lease),
@@ -153,7 +154,7 @@ async fn reach(
             Err(error) => {
                 tracing::debug!(server = %lease.server().name(), %error, "can't connect");
                 tried.push(Arc::clone(lease.server()));
-                if record.retries >= upstream.backend().retries() {
+                if !upstream.may_retry(record.retries) {
                     break Reason::ConnectFailed;
                 }
             }

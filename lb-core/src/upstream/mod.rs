@@ -5,6 +5,7 @@
 //! chosen, the servers' in-flight counts, and the queue of those who wait for a slot. Everything else, pools and
 //! metric shards, is the worker's own.
 
+mod budget;
 mod endpoint;
 mod queue;
 
@@ -18,6 +19,7 @@ use crate::live::Live;
 use crate::metrics::{BackendShard, ConnectResult, Metrics};
 use crate::net::Stream;
 
+use budget::Budget;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use queue::Queue;
 
@@ -29,6 +31,7 @@ pub(crate) struct Upstream {
     queue: Arc<Queue>,
     lineup: Arc<Live<Lineup>>,
     metrics: BackendShard,
+    budget: Arc<Budget>,
 }
 
 /// The servers, with this worker's own side of each.
@@ -103,6 +106,7 @@ impl Upstream {
             queue: Arc::clone(&shared.queue),
             lineup,
             metrics: metrics.backend(shared.backend.name()).shard(worker),
+            budget: previous.map(|previous| Arc::clone(&previous.budget)).unwrap_or_default(),
         }
     }
 
@@ -112,6 +116,16 @@ impl Upstream {
 
     pub(crate) fn metrics(&self) -> &BackendShard {
         &self.metrics
+    }
+
+    /// Counts a request, of which retries are a share.
+    pub(crate) fn count_request(&self) {
+        self.budget.request();
+    }
+
+    /// Whether another server may be tried after `retries`; if so, it is taken out of the backend's budget.
+    pub(crate) fn may_retry(&self, retries: u32) -> bool {
+        retries < self.backend.retries() && self.budget.retry(self.backend.retry_budget())
     }
 
     /// Chooses a server that is not among `tried` and has a slot free.
@@ -187,8 +201,9 @@ impl Upstream {
         self.roster.connected(lease.server());
     }
 
-    /// Closes idle connections that are too old or that their server has closed.
+    /// Closes idle connections that are too old or that their server has closed. To be called each second.
     pub(crate) fn sweep(&self, now: Instant) {
+        self.budget.sweep();
         let limits = self.backend.pool();
         self.lineup.load_full().endpoints.values().for_each(|endpoint| endpoint.sweep(limits, now));
     }

@@ -23,6 +23,7 @@ pub(super) fn compile<'s>(
         .servers(backend.servers.iter().map(|server| spec(server, &directory)))
         .forwarded(backend.forwarded)
         .retries(backend.retries)
+        .retry_budget(backend.retry_budget.0)
         .timeouts(timeouts(&backend.timeouts))
         .pool(
             PoolLimits::default()

@@ -6,7 +6,7 @@ use crate::backend::{self, Address, BackendTimeouts, HealthCheck, PoolLimits, St
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
 use crate::config::units::Period;
-use crate::config::values::{Parsed, Positive, choice};
+use crate::config::values::{Parsed, Positive, Share, choice};
 
 /// `[backend.NAME]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +16,7 @@ pub(crate) struct Backend {
     pub(crate) servers: Vec<At<Server>>,
     pub(crate) forwarded: bool,
     pub(crate) retries: u32,
+    pub(crate) retry_budget: Share,
     pub(crate) timeouts: Timeouts,
     pub(crate) pool: Pool,
     pub(crate) health: Option<At<Health>>,
@@ -29,6 +30,7 @@ impl Default for Backend {
             servers: Vec::new(),
             forwarded: true,
             retries: 2,
+            retry_budget: Share(0.2),
             timeouts: Timeouts::default(),
             pool: Pool::default(),
             health: None,
@@ -47,6 +49,7 @@ impl Record for Backend {
             servers: servers(keys),
             forwarded: keys.or("forwarded", default.forwarded),
             retries: keys.or("retries", default.retries),
+            retry_budget: keys.or("retry_budget", default.retry_budget),
             timeouts: keys.or("timeouts", default.timeouts),
             pool: keys.or("pool", default.pool),
             health: keys.take("health"),
