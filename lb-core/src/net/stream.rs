@@ -1,14 +1,16 @@
 //! A byte stream of any kind that a connection can be made of.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::coop::unconstrained;
 
 use crate::sys::BoundListener;
 
@@ -101,9 +103,10 @@ impl Stream {
     /// Mostly what the event loop already knows, without a system call. After a splice, which stops exactly at the
     /// end of a body, one read finds out.
     pub(crate) fn is_silent(&mut self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        // A task over its budget would be told "pending" whatever has arrived.
-        tokio::task::coop::has_budget_remaining() && self.poll_read(&mut cx, &mut [0]).is_pending()
+        let mut cx = Context::from_waker(Waker::noop());
+        // Unconstrained: a task that has used up its budget would be told "pending" whatever has arrived.
+        let read = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx, &mut [0]))));
+        read.poll(&mut cx).is_pending()
     }
 
     /// Makes closing this stream a reset (RST), so that the peer can't take what it got for the whole.
@@ -178,6 +181,35 @@ impl Listener {
                 let (stream, _unnamed) = ready!(listener.poll_accept(cx))?;
                 Poll::Ready(Ok((Stream::Unix(stream), ClientAddress::Local)))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::task::coop;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn silence_is_told_from_words_by_a_task_over_its_budget_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut stream = Stream::Tcp(stream);
+        for is_silent in [true, false] {
+            poll_fn(|cx| {
+                while let Poll::Ready(progress) = coop::poll_proceed(cx) {
+                    progress.made_progress();
+                }
+                assert!(!coop::has_budget_remaining());
+                assert_eq!(stream.is_silent(), is_silent);
+                Poll::Ready(())
+            })
+            .await;
+            peer.write_all(b"x").await.unwrap();
+            poll_fn(|cx| stream.poll_read_ready(cx)).await.unwrap();
         }
     }
 }
