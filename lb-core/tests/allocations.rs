@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 use std::alloc::System;
+use std::time::Duration;
 
+use lb_core::backend::PoolLimits;
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, ProxyProcess, Wire};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -15,8 +17,10 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 #[test]
 fn proxy_process() {
     let builder = |_: &str, origin: &str| {
-        let shop = Backend::builder("shop").server(origin).build().unwrap();
-        let admin = Backend::builder("admin").server(origin).build().unwrap();
+        // However slow the machine is, pooled connections stay.
+        let pool = PoolLimits::default().idle_timeout(Duration::from_secs(600));
+        let shop = Backend::builder("shop").server(origin).pool(pool).build().unwrap();
+        let admin = Backend::builder("admin").server(origin).pool(pool).build().unwrap();
         let web = Frontend::http("web").listen("127.0.0.1:0");
         Proxy::builder().frontend(web.route(Route::prefix("/admin").to(&admin)).backend(&shop))
     };

@@ -175,6 +175,7 @@ fn what_is_in_both_snapshots_is_carried_over() {
     }
     assert_eq!(proxy.address("web"), address);
     assert_eq!(origin.connections(), 1, "the pool was kept");
+    proxy.log().wait_for(4);
     assert_eq!(proxy.metric("lb_requests_total{frontend=\"web\",backend=\"shop\",code=\"2xx\"}"), 4.0);
     assert_eq!(proxy.metric("lb_frontend_connections_total{frontend=\"web\"}"), 1.0);
 }
