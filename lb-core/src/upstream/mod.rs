@@ -14,6 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::backend::{Backend, PickInput, Refused, Roster, Server, View};
 use crate::live::Live;
 use crate::metrics::{BackendShard, ConnectResult, Metrics};
@@ -185,7 +187,9 @@ impl Upstream {
             }
             Err(error) => {
                 lease.endpoint.metrics().connection(ConnectResult::Failed);
-                self.roster.connect_failed(lease.server(), now);
+                if !error.is_ours() {
+                    self.roster.connect_failed(lease.server(), now);
+                }
                 Err(error)
             }
         }
@@ -206,6 +210,19 @@ impl Upstream {
         self.budget.sweep();
         let limits = self.backend.pool();
         self.lineup.load_full().endpoints.values().for_each(|endpoint| endpoint.sweep(limits, now));
+    }
+}
+
+impl ConnectError {
+    /// Whether it is this machine that could not connect, for want of descriptors, memory or ports: no server is to
+    /// be left out for that.
+    fn is_ours(&self) -> bool {
+        const OURS: [Errno; 5] =
+            [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+        match self {
+            Self::Timeout => false,
+            Self::Io(error) => Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno)),
+        }
     }
 }
 
@@ -244,5 +261,19 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.endpoint.server().leave();
         self.queue.left();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_not_blamed_for_what_this_machine_lacks() {
+        let is_ours = |errno: Errno| ConnectError::Io(errno.into()).is_ours();
+        assert!(is_ours(Errno::MFILE) && is_ours(Errno::ADDRNOTAVAIL));
+        assert!(
+            !is_ours(Errno::CONNREFUSED) && !is_ours(Errno::HOSTUNREACH) && !ConnectError::Timeout.is_ours()
+        );
     }
 }
