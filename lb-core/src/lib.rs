@@ -109,6 +109,8 @@ pub mod access_log;
 pub mod config;
 #[cfg(feature = "proxy")]
 pub mod discovery;
+#[cfg(all(feature = "fuzz", feature = "http"))]
+pub mod fuzz;
 #[cfg(feature = "proxy")]
 pub mod health;
 #[cfg(feature = "http")]

@@ -26,4 +26,6 @@ pub use reply::Reply;
 pub use settings::{FrontendTimeouts, Limits};
 
 pub(crate) use connection::ClientConnection;
+#[cfg(feature = "fuzz")]
+pub(crate) use h1::properties as h1_properties;
 pub(crate) use service::{Entry, RouteTarget, Service, Shared, UpstreamUse};

@@ -12,6 +12,8 @@ mod host;
 mod incoming;
 mod outgoing;
 mod parse;
+#[cfg(feature = "fuzz")]
+pub(crate) mod properties;
 
 pub(crate) use connection::Connection;
 pub(crate) use encode::{

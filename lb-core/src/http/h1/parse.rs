@@ -84,6 +84,10 @@ pub(crate) fn response(
     let mut on_heap = Vec::new();
     let headers = header_space(max_fields, &mut on_stack, &mut on_heap);
     let mut parsed = httparse::Response::new(&mut []);
+    // RFC 9112 section 2.2 forgives empty lines before requests only, httparse before both.
+    if matches!(bytes.first(), Some(b'\r' | b'\n')) {
+        return Err(ParseError::Malformed);
+    }
     let status = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, headers);
     let Some(length) = complete(status, bytes)? else { return Ok(None) };
     let (Some(minor), Some(code), Some(reason)) = (parsed.version, parsed.code, parsed.reason) else {

@@ -1,0 +1,258 @@
+//! The whole exchange: a client's bytes and a server's bytes through a running proxy, over unix sockets, on a clock
+//! that jumps to the next deadline when nothing else can happen.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use super::reference::{self, Body, Message};
+use crate::backend::Backend;
+use crate::proxy::{Frontend, Proxy, Workers};
+
+/// Ends the client's bytes, and each of the server's replies but the last.
+const SEPARATOR: u8 = 0x1e;
+/// On the jumping clock: far above all timeouts of all exchanges that an input can hold together.
+const HANG: Duration = Duration::from_secs(10_000_000);
+/// What no buffer of a socket holds would need a second writer.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// A client that sends its bytes and no more, and a server that answers its n-th request by the n-th reply, then
+/// closes. No one hangs; what the server gets is what a strict reader finds among the client's bytes; what the client
+/// gets are whole responses, each the proxy's own or that of one reply.
+pub fn exchange(bytes: &[u8]) {
+    thread_local! {
+        static RIG: RefCell<Option<Rig>> = const { RefCell::new(None) };
+    }
+    if bytes.len() > MAX_BYTES {
+        return;
+    }
+    let mut parts = bytes.split(|byte| *byte == SEPARATOR);
+    let client = parts.next().unwrap_or_default();
+    let replies: Vec<_> = parts.map(<[u8]>::to_vec).collect();
+    RIG.with_borrow_mut(|rig| {
+        let seen = rig.get_or_insert_with(Rig::new).play(client, &replies);
+        check_forwarded(client, &seen.forwarded);
+        check_answers(client, &replies, &seen.answers);
+    });
+}
+
+/// A proxy that runs for all inputs of a thread.
+struct Rig {
+    runtime: Runtime,
+    listen: PathBuf,
+    server: UnixListener,
+    _proxy: Proxy,
+}
+
+/// What either end got.
+struct Seen {
+    /// By connection.
+    forwarded: Vec<Vec<u8>>,
+    answers: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    replies: Mutex<VecDeque<Vec<u8>>>,
+    forwarded: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let thread = std::thread::current().id();
+        let directory = std::env::temp_dir().join(format!("lb-fuzz-{}-{thread:?}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory for sockets");
+        let (listen, serve) = (directory.join("client"), directory.join("server"));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let (server, proxy) = runtime.block_on(async {
+            let server = UnixListener::bind(&serve).expect("a server's socket");
+            let backend = Backend::builder("all")
+                .server(format!("unix:{}", serve.display()))
+                .retries(0)
+                .build()
+                .expect("a backend");
+            let web = Frontend::http("web").listen(format!("unix:{}", listen.display())).backend(&backend);
+            let proxy = Proxy::builder().frontend(web).workers(Workers::Runtime).build().expect("a proxy");
+            proxy.start().await.expect("a proxy that starts");
+            (server, proxy)
+        });
+        Self { runtime, listen, server, _proxy: proxy }
+    }
+
+    fn play(&self, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
+        let script = Arc::new(Script { replies: Mutex::new(replies.to_vec().into()), ..Script::default() });
+        let answers = self.runtime.block_on(async {
+            let mut connections = JoinSet::new();
+            let client = tokio::time::timeout(HANG, talk(&self.listen, bytes));
+            tokio::pin!(client);
+            let answers = loop {
+                tokio::select! {
+                    answers = &mut client => break answers.expect("an exchange that ends"),
+                    accepted = self.server.accept() => {
+                        let (stream, _) = accepted.expect("a connection");
+                        connections.spawn(serve(stream, Arc::clone(&script)));
+                    }
+                }
+            };
+            // Nothing of this input may answer the next: what is pooled is closed.
+            connections.shutdown().await;
+            answers
+        });
+        let forwarded = std::mem::take(&mut *script.forwarded.lock().unwrap_or_else(PoisonError::into_inner));
+        Seen { forwarded, answers }
+    }
+}
+
+async fn talk(listen: &std::path::Path, bytes: &[u8]) -> Vec<u8> {
+    let mut answers = Vec::new();
+    let mut stream = UnixStream::connect(listen).await.expect("a connection to the proxy");
+    let (mut from_proxy, mut to_proxy) = stream.split();
+    let reading = async {
+        let mut piece = vec![0; 16 * 1024];
+        // A reset ends it, too.
+        while let Ok(count @ 1..) = from_proxy.read(&mut piece).await {
+            answers.extend_from_slice(&piece[..count]);
+        }
+    };
+    let writing = async {
+        // A proxy that closes early is right to.
+        let _ = to_proxy.write_all(bytes).await;
+    };
+    tokio::join!(reading, writing);
+    answers
+}
+
+/// Answers by the script, and remembers what came.
+async fn serve(mut stream: UnixStream, script: Arc<Script>) {
+    let connection = {
+        let mut forwarded = script.forwarded.lock().unwrap_or_else(PoisonError::into_inner);
+        forwarded.push(Vec::new());
+        forwarded.len() - 1
+    };
+    let mut answered = 0;
+    let mut piece = vec![0; 16 * 1024];
+    while let Ok(count @ 1..) = stream.read(&mut piece).await {
+        let wanted = {
+            let mut forwarded = script.forwarded.lock().unwrap_or_else(PoisonError::into_inner);
+            forwarded[connection].extend_from_slice(&piece[..count]);
+            let (requests, _) = reference::requests(&forwarded[connection]);
+            requests.iter().filter(|request| request.is_whole).count()
+        };
+        while answered < wanted {
+            answered += 1;
+            let reply = script.replies.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(reply) = reply else { return };
+            if stream.write_all(&reply).await.is_err() {
+                return;
+            }
+        }
+        if script.replies.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return;
+        }
+    }
+}
+
+/// Each connection's requests are among the client's, in their order, and nothing else is on it.
+fn check_forwarded(client: &[u8], forwarded: &[Vec<u8>]) {
+    let (sent, _) = reference::requests(client);
+    let mut whole = 0;
+    for bytes in forwarded {
+        let (got, read) = reference::requests(bytes);
+        let is_cut = got.last().is_some_and(|last| !last.is_whole);
+        assert!(
+            is_cut || read == bytes.len() || reference::head(&bytes[read..]).is_none(),
+            "no request to a strict reader: {:?}",
+            String::from_utf8_lossy(&bytes[read..])
+        );
+        let mut candidates = sent.iter();
+        for request in &got {
+            whole += usize::from(request.is_whole);
+            assert!(
+                candidates.any(|candidate| is_same_request(candidate, request)),
+                "the client sent no such request: {:?} {:?}",
+                String::from_utf8_lossy(request.head.start[0]),
+                String::from_utf8_lossy(request.head.start[1]),
+            );
+        }
+    }
+    assert!(whole <= sent.len(), "more requests than the client sent");
+}
+
+fn is_same_request(sent: &Message<'_>, got: &Message<'_>) -> bool {
+    // An absolute target goes on as a path.
+    let is_target = sent.head.start[1].ends_with(got.head.start[1]) || got.head.start[1].starts_with(b"/");
+    let is_body =
+        if got.is_whole { sent.is_whole && sent.body == got.body } else { sent.body.starts_with(&got.body) };
+    sent.head.start[0] == got.head.start[0] && is_target && is_body
+}
+
+/// What the client gets are responses, the last of which may be cut off; each is the proxy's own or one reply's, in
+/// their order.
+fn check_answers(client: &[u8], replies: &[Vec<u8>], answers: &[u8]) {
+    let (sent, _) = reference::requests(client);
+    let mut replies = replies.iter();
+    let (mut at, mut finals) = (0, 0);
+    while at < answers.len() {
+        let rest = &answers[at..];
+        let Some(head) = reference::head(rest) else {
+            assert!(!rest.windows(4).any(|window| window == b"\r\n\r\n"), "no head to a strict reader");
+            return;
+        };
+        let is_to_head = sent.get(finals).is_some_and(|request| request.head.start[0] == b"HEAD");
+        let (status, framing) =
+            head.response_body(is_to_head).expect("a response that a strict reader frames");
+        if status == 101 {
+            return;
+        }
+        let (body, length, is_whole) = reference::body(framing, &rest[head.length..]).expect("a body");
+        at += head.length + length;
+        if status < 200 {
+            continue;
+        }
+        finals += 1;
+        if body.is_empty() || is_own(&head, status) {
+            continue;
+        }
+        let is_the_replys = |reply: &Vec<u8>| {
+            final_body(reply).is_some_and(|of_reply| {
+                if is_whole && framing != Body::UntilClose {
+                    of_reply == body
+                } else {
+                    of_reply.starts_with(&body)
+                }
+            })
+        };
+        assert!(replies.any(is_the_replys), "a body of no reply: {:?}", String::from_utf8_lossy(&body));
+    }
+    assert!(finals <= sent.len() + 1, "{finals} answers to {} requests", sent.len());
+}
+
+fn is_own(head: &reference::Head<'_>, status: u16) -> bool {
+    status >= 400
+        && head.values("content-type") == [b"text/plain; charset=utf-8"]
+        && head.values("date").len() == 1
+}
+
+/// The body of a reply's first final response; what follows it belongs to nobody.
+fn final_body(reply: &[u8]) -> Option<Vec<u8>> {
+    let mut at = 0;
+    loop {
+        let head = reference::head(&reply[at..])?;
+        let (status, framing) = head.response_body(false)?;
+        at += head.length;
+        if status >= 200 {
+            return reference::body(framing, &reply[at..]).map(|(body, ..)| body);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What holds for any bytes that the parsers of this room are given (see [`crate::fuzz`]).
+
+use super::chunked::{BadChunk, Chunked};
+use super::framing::Framing;
+use super::parse;
+use super::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence, encode_request, encode_response};
+use crate::fuzz::reference::{self, Body};
+use crate::http::edits::HeaderEdits;
+use crate::http::filter::Edits;
+use crate::http::head::{BodyLength, Known, RequestHead, ResponseHead, Target};
+
+const MAX_FIELDS: usize = 128;
+
+/// A head that is accepted is one to a strict reader, too, with the same length and framing; no part of it is; and
+/// what is sent on in its place is canonical: reading and writing it again changes nothing.
+pub(crate) fn request_head(mut bytes: &[u8]) {
+    // Skipped where a connection is read.
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    let mut head = RequestHead::default();
+    let Ok(Some(length)) = parse::request(bytes, MAX_FIELDS, &mut head) else { return };
+    let strict = reference::head(bytes).expect("a strict reader reads it");
+    assert_eq!(strict.length, length);
+    let body = match head.body {
+        BodyLength::None => Body::Length(0),
+        BodyLength::Known(length) => Body::Length(length),
+        BodyLength::Unknown => Body::Chunked,
+    };
+    assert_eq!(strict.request_body(), Some(body));
+    let mut of_part = RequestHead::default();
+    for cut in (0..length).rev().take(64).chain((0..length).step_by(61)) {
+        let parsed = parse::request(&bytes[..cut], MAX_FIELDS, &mut of_part);
+        assert!(matches!(parsed, Ok(None)), "{cut} of {length}: {parsed:?}");
+    }
+    let Some(sent) = send_request(&head, bytes) else { return };
+    let sent = &sent[..];
+    check_hop_by_hop(sent);
+    let mut again = RequestHead::default();
+    let read = parse::request(sent, MAX_FIELDS + 8, &mut again);
+    assert!(
+        matches!(read, Ok(Some(all)) if all == sent.len()),
+        "{read:?}: {:?}",
+        String::from_utf8_lossy(sent)
+    );
+    assert_eq!(again.body, head.body);
+    assert_eq!(sent[again.method], bytes[head.method]);
+    if !bytes[head.authority].is_empty() {
+        assert_eq!(sent[again.authority], bytes[head.authority]);
+    }
+    // Max-Forwards counts down.
+    if head.field(Known::MaxForwards).is_none() {
+        assert_eq!(send_request(&again, sent).as_deref(), Some(sent), "it is not canonical");
+    }
+}
+
+fn send_request(head: &RequestHead, bytes: &[u8]) -> Option<Vec<u8>> {
+    let Target { path, path_and_query, .. } = head.target;
+    if &bytes[head.method] == b"CONNECT" {
+        return None;
+    }
+    let mut target = if bytes[path].is_empty() { b"/".to_vec() } else { Vec::new() };
+    target.extend_from_slice(&bytes[path_and_query]);
+    let mut sent = Vec::new();
+    let (route, filters) = (HeaderEdits::new(), Edits::default());
+    let edits = HeadEdits { route: &route, filters: &filters };
+    let request =
+        OutgoingRequest { head, bytes, target: &target, default_host: "server", edits, forwarded: None };
+    encode_request(&mut sent, request);
+    Some(sent)
+}
+
+/// What belongs to the client's connection is not sent on.
+fn check_hop_by_hop(sent: &[u8]) {
+    let strict = reference::head(sent).expect("a strict reader reads what is sent");
+    assert_eq!(strict.length, sent.len());
+    for name in ["keep-alive", "proxy-connection", "http2-settings"] {
+        assert!(strict.values(name).is_empty(), "{name} is sent on");
+    }
+    for name in ["host", "content-length", "transfer-encoding", "connection", "te"] {
+        assert!(strict.values(name).len() <= 1, "{name} is sent twice");
+    }
+    let connection = strict.values("connection").concat();
+    assert!(
+        [&b""[..], b"upgrade", b"te", b"upgrade, te", b"close"].contains(&&connection[..]),
+        "options of another connection are sent on"
+    );
+}
+
+/// As for requests.
+pub(crate) fn response_head(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let is_answer_to_head = first & 1 == 1;
+    let mut head = ResponseHead::default();
+    let parsed = parse::response(bytes, MAX_FIELDS, is_answer_to_head, &mut head);
+    let Ok(Some((length, framing))) = parsed else { return };
+    let strict = reference::head(bytes).expect("a strict reader reads it");
+    assert_eq!(strict.length, length);
+    let body = match framing {
+        Framing::None => Body::Length(0),
+        Framing::Length(length) => Body::Length(length),
+        Framing::Chunked => Body::Chunked,
+        Framing::UntilClose => Body::UntilClose,
+    };
+    assert_eq!(strict.response_body(is_answer_to_head), Some((head.status, body)));
+    let is_chunked = head.body == BodyLength::Unknown;
+    let mut sent = Vec::new();
+    let (route, filters) = (HeaderEdits::new(), Edits::default());
+    let edits = HeadEdits { route: &route, filters: &filters };
+    let persistence = Persistence::Close;
+    encode_response(&mut sent, OutgoingResponse { head: &head, bytes, edits, persistence, is_chunked });
+    check_hop_by_hop(&sent);
+    let strict = reference::head(&sent).expect("checked above");
+    let framed = strict.response_body(is_answer_to_head).expect("a strict reader frames what is sent");
+    let expected = if is_chunked { Body::Chunked } else { body };
+    assert_eq!(framed, (head.status, expected), "the client reads another framing");
+}
+
+/// The decoder comes to the same however the body is cut into reads, and to what a strict reader comes to.
+pub(crate) fn chunked_body(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let whole = decode(bytes, bytes.len().max(1));
+    let cut = decode(bytes, usize::from(*first) % 17 + 1);
+    assert_eq!(whole, cut, "it depends on the reads");
+    let Ok((payload, consumed, true)) = whole else { return };
+    let strict = reference::body(Body::Chunked, bytes);
+    assert_eq!(strict, Some((payload, consumed, true)));
+}
+
+/// The payload, how many bytes were its, and whether it has ended.
+fn decode(bytes: &[u8], size: usize) -> Result<(Vec<u8>, usize, bool), BadChunk> {
+    let mut decoder = Chunked::default();
+    let (mut payload, mut consumed) = (Vec::new(), 0);
+    for piece in bytes.chunks(size) {
+        let mut piece = piece.to_vec();
+        let decoded = decoder.decode(&mut piece)?;
+        payload.extend_from_slice(&piece[decoded.skip..decoded.skip + decoded.payload]);
+        consumed += decoded.consumed;
+        if decoded.is_ended {
+            return Ok((payload, consumed, true));
+        }
+        assert_eq!(decoded.consumed, piece.len(), "it stopped before the end");
+    }
+    Ok((payload, consumed, false))
+}
