@@ -27,6 +27,8 @@ pub(crate) struct Message<'a> {
     /// Head and body on the wire.
     pub(crate) length: usize,
     pub(crate) is_whole: bool,
+    /// The head is right and the body is not; `body` is empty then.
+    pub(crate) is_malformed: bool,
 }
 
 /// Reads a head to the letter of RFC 9112 sections 2 to 5, without what that lets a recipient forgive.
@@ -179,8 +181,8 @@ fn chunked(bytes: &[u8]) -> Option<(Vec<u8>, usize, bool)> {
     }
 }
 
-/// Requests from the front of `bytes`, one after another, as far as they are whole or the last is cut off; with the
-/// number of bytes that were read as requests.
+/// Requests from the front of `bytes`, one after another; only the last may be cut off or have a malformed body. With
+/// the number of bytes that were read as requests.
 pub(crate) fn requests(bytes: &[u8]) -> (Vec<Message<'_>>, usize) {
     let (mut messages, mut at) = (Vec::new(), 0);
     loop {
@@ -191,10 +193,12 @@ pub(crate) fn requests(bytes: &[u8]) -> (Vec<Message<'_>>, usize) {
         let Some(head) = head(&bytes[at..]) else { return (messages, at) };
         let Some(framing) = head.request_body() else { return (messages, at) };
         let Some((body, length, is_whole)) = body(framing, &bytes[at + head.length..]) else {
+            let length = head.length;
+            messages.push(Message { head, body: Vec::new(), length, is_whole: false, is_malformed: true });
             return (messages, at);
         };
         let length = head.length + length;
-        messages.push(Message { head, body, length, is_whole });
+        messages.push(Message { head, body, length, is_whole, is_malformed: false });
         at += length;
         if !is_whole {
             return (messages, at);
