@@ -3,6 +3,7 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that fails fails")]
 
+use lb_core::http::route::Respond;
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, Running, Wire};
 
@@ -136,4 +137,37 @@ fn a_sick_backend_is_not_stormed_by_retries() {
     // A tenth, and the floor of three a second over a window's ten, which may end meanwhile.
     assert!((330..=300 + 30 + 2 * 30).contains(&attempts), "{attempts} attempts of 300 requests");
     assert_eq!(proxy.metric("lb_retries_total{backend=\"all\"}"), (attempts - 300) as f64);
+}
+
+/// The rows of ARCHITECTURE.md's table on routing that `routing.rs` leaves out.
+#[test]
+fn spellings_that_rfc_3986_knows_for_other_paths_are_other_paths() {
+    let origin = Origin::answering(|request| {
+        let target = request.target();
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{target}", target.len()).into_bytes()
+    });
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let no = Route::prefix("/admin").respond(Respond::new(403).body("no"));
+    let frontend = Frontend::http("web").listen("127.0.0.1:0").route(no).route(Route::any().to(&shop));
+    let proxy = Running::start(Proxy::builder().frontend(frontend));
+    for (target, expected) in [
+        ("/admin;x", 200),
+        ("/x/..;/admin", 200),
+        ("/x\\..\\admin", 200),
+        ("/%C0%AFadmin", 200),
+        ("/x/%c0%ae%c0%ae/admin", 200),
+        ("/x/.%2E/admin", 403),
+        ("/x/../../admin", 400),
+        ("/admin%zz", 400),
+        ("/admin%", 400),
+        ("/admin#x", 400),
+        ("/admin\u{1}", 400),
+        ("/\u{e9}", 400),
+    ] {
+        let mut client = proxy.client("web");
+        client.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n"));
+        let response = client.response();
+        assert_eq!(response.status(), expected, "{target}");
+        assert!(expected != 200 || response.text() == target, "{target} goes on as {}", response.text());
+    }
 }

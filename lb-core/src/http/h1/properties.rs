@@ -143,3 +143,95 @@ fn decode(bytes: &[u8], size: usize) -> Result<(Vec<u8>, usize, bool), BadChunk>
     }
     Ok((payload, consumed, false))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    const REQUEST: [&str; 24] = [
+        "GET /a?b HTTP/1.1\r\n",
+        "POST http://a/x HTTP/1.1\r\n",
+        "OPTIONS * HTTP/1.1\r\n",
+        "GET / HTTP/1.0\r\n",
+        "Host: a\r\n",
+        "Host: b\r\n",
+        "Content-Length: 5\r\n",
+        "Content-Length: 05\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip\r\n",
+        "Connection: keep-alive, x-a, host\r\n",
+        "Connection: upgrade, te\r\n",
+        "Upgrade: websocket\r\n",
+        "TE: trailers, gzip\r\n",
+        "Trailer: x\r\n",
+        "Max-Forwards: 2\r\n",
+        "X-A: 1\r\n",
+        "x:\t y \t\r\n",
+        " folded\r\n",
+        "x: a\rb\r\n",
+        "x : y\r\n",
+        "\n",
+        "\r\n",
+        "\r\n\r\n",
+    ];
+    const RESPONSE: [&str; 14] = [
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 404\r\n",
+        "HTTP/1.1 204 No Content\r\n",
+        "HTTP/1.1 101 Switching\r\n",
+        "Content-Length: 5\r\n",
+        "Content-Length: 6\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Connection: close, x-a\r\n",
+        "X-A: 1\r\n",
+        "Upgrade: x\r\n",
+        "Trailer: x\r\n",
+        "Keep-Alive: 5\r\n",
+        "\r\n",
+        "\n",
+    ];
+    const CHUNKS: [&str; 12] = [
+        "5",
+        "a",
+        "0",
+        "\r\n",
+        "\n",
+        ";x=y",
+        "hello",
+        "0123456789",
+        "x: 1\r\n",
+        "0\r\n\r\n",
+        "5\r\nhello\r\n",
+        "\r",
+    ];
+
+    fn joined(pieces: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(select(pieces), 0..12).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    fn behind(first: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[first], bytes].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn request_heads(head in joined(&REQUEST)) {
+            request_head(&head);
+            request_head(&[b"GET / HTTP/1.1\r\nHost: a\r\n", &head[..], b"\r\n"].concat());
+        }
+
+        #[test]
+        fn response_heads(head in joined(&RESPONSE), first: u8) {
+            response_head(&behind(first, &head));
+            response_head(&behind(first, &[b"HTTP/1.1 200 OK\r\n", &head[..], b"\r\n"].concat()));
+        }
+
+        #[test]
+        fn chunked_bodies(body in joined(&CHUNKS), first: u8) {
+            chunked_body(&behind(first, &body));
+        }
+    }
+}
