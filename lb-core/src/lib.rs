@@ -91,6 +91,7 @@
 //! | none | [`backend`], [`metrics`], [`live`]: the balancers alone, no tokio |
 //! | `proxy` | tokio, workers, TCP balancing, health checks, discovery, the admin listener |
 //! | `http` | HTTP balancing |
+//! | `tls` | TLS from clients and to servers |
 //! | `config` | the configuration file and following it |
 //! | `testkit` | fakes at the socket, for tests |
 //!
@@ -117,8 +118,8 @@ pub mod health;
 pub mod http;
 #[cfg(feature = "proxy")]
 #[cfg_attr(
-    not(feature = "http"),
-    allow(dead_code, unused_imports, reason = "what only http uses stays in one place")
+    not(all(feature = "http", feature = "tls")),
+    allow(dead_code, unused_imports, reason = "what only http or tls uses stays in one place")
 )]
 pub mod net;
 #[cfg(feature = "proxy")]
@@ -129,6 +130,11 @@ mod sys;
 pub mod tcp;
 #[cfg(all(feature = "testkit", feature = "http"))]
 pub mod testkit;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(all(feature = "proxy", not(feature = "tls")))]
+#[path = "tls/absent.rs"]
+pub mod tls;
 #[cfg(feature = "proxy")]
 #[cfg_attr(
     not(feature = "http"),

@@ -1,12 +1,18 @@
 //! Promise: an idle connection costs little memory: less than HAProxy's 1,140 bytes for a kept-alive client
-//! connection, at most 2 KiB for a tunnel.
-#![cfg(feature = "http")]
+//! connection, at most 2 KiB for a tunnel, at most 12 KiB for a kept-alive client connection under TLS.
+#![cfg(all(feature = "http", feature = "tls"))]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+mod rig;
+
 use std::net::TcpListener;
+use std::path::Path;
 
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, ProxyProcess, Wire, raise_open_files_limit};
+use lb_core::tls::{CertificateFiles, Termination};
+
+use rig::{Authority, Client};
 
 const CONNECTIONS: usize = 5000;
 /// Before the first look, so that what a worker keeps for all of them is there.
@@ -18,12 +24,15 @@ fn proxy_process() {
     let builder = |role: &str, origin: &str| {
         let backend = Backend::builder("shop").server(origin).build().unwrap();
         let long = std::time::Duration::from_secs(3600);
-        match role {
-            "http" => {
-                let timeouts = lb_core::http::FrontendTimeouts::default().idle(long);
-                Proxy::builder().frontend(
-                    Frontend::http("web").listen("127.0.0.1:0").timeouts(timeouts).backend(&backend),
-                )
+        let timeouts = lb_core::http::FrontendTimeouts::default().idle(long);
+        let web = Frontend::http("web").listen("127.0.0.1:0").timeouts(timeouts).backend(&backend);
+        match role.split_once(':').unwrap_or((role, "")) {
+            ("http", _) => Proxy::builder().frontend(web),
+            ("https", certificate) => {
+                let certificate = Path::new(certificate);
+                let files = CertificateFiles::new(certificate, certificate.with_extension("key"));
+                let tls = Termination::builder().certificate(files).build().unwrap();
+                Proxy::builder().frontend(web.tls(tls))
             }
             _ => Proxy::builder()
                 .frontend(Frontend::tcp("db").listen("127.0.0.1:0").idle_timeout(long).backend(&backend)),
@@ -39,6 +48,9 @@ fn private_bytes(process: &ProxyProcess) -> usize {
     anonymous.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
+/// More memory for each needs fewer of them to be seen, and handshakes take their time.
+const TLS_CONNECTIONS: usize = 1000;
+
 fn has_descriptors() -> bool {
     let enough = 3 * CONNECTIONS as u64;
     let is_enough = raise_open_files_limit().is_none_or(|limit| limit > enough);
@@ -49,11 +61,15 @@ fn has_descriptors() -> bool {
 }
 
 /// Bytes for each of the connections that `open` opens and returns.
-fn measure<T>(proxy: &ProxyProcess, mut open: impl FnMut() -> T) -> usize {
+fn measure<T>(proxy: &ProxyProcess, open: impl FnMut() -> T) -> usize {
+    measure_some(CONNECTIONS, proxy, open)
+}
+
+fn measure_some<T>(connections: usize, proxy: &ProxyProcess, mut open: impl FnMut() -> T) -> usize {
     let _warm: Vec<T> = (0..WARM_UP).map(|_| open()).collect();
     let before = private_bytes(proxy);
-    let _idle: Vec<T> = (0..CONNECTIONS).map(|_| open()).collect();
-    private_bytes(proxy).saturating_sub(before) / CONNECTIONS
+    let _idle: Vec<T> = (0..connections).map(|_| open()).collect();
+    private_bytes(proxy).saturating_sub(before) / connections
 }
 
 #[test]
@@ -70,6 +86,25 @@ fn an_idle_connection_of_a_client_takes_less_than_1140_bytes() {
     });
     println!("an idle client connection: {each} bytes");
     assert!(each < 1140, "{each} bytes");
+}
+
+#[test]
+fn an_idle_connection_under_tls_takes_at_most_12_kib() {
+    if !has_descriptors() {
+        return;
+    }
+    let (authority, origin) = (Authority::new(), Origin::named("web1"));
+    let certificate = authority.issue(&["shop.example"]);
+    let role = format!("https:{}", certificate.certificate_file().display());
+    let proxy = ProxyProcess::start("proxy_process", &role, origin.address(), &[]);
+    let tls = Client::trusting(&authority);
+    let each = measure_some(TLS_CONNECTIONS, &proxy, || {
+        let mut client = rig::wire(tls.connect(proxy.address(), "shop.example"));
+        assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().text(), "web1");
+        client
+    });
+    println!("an idle client connection under TLS: {each} bytes");
+    assert!(each <= 12 * 1024, "{each} bytes");
 }
 
 #[test]

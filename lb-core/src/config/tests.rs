@@ -98,7 +98,22 @@ fn each_problem_of_a_frontend_has_its_line_and_its_remedy() {
         ("mode = \"udp\"", "6:8: unknown mode \"udp\"; use one of http, tcp"),
         ("http2 = true", "6:1: `http2` is not supported yet; remove it"),
         ("accept_proxy = true", "6:1: `accept_proxy` is not supported yet; remove it"),
-        ("tls = { certificates = [] }", "6:1: `tls` is not supported yet; remove it"),
+        ("tls = { certificates = [] }", "6:24: `certificates` is empty; add"),
+        ("tls = {}", "6:1: `tls` has no `certificates`; add"),
+        ("tls = { certificates = [\"nowhere\"] }", "6:25: nowhere can't be read: "),
+        (
+            "tls = { certificates = [{ cert = \"nowhere.pem\", key = \"k\" }] }",
+            "6:25: nowhere.pem can't be read: No such file",
+        ),
+        ("tls = { certificates = [\"src\"] }", "6:25: src holds no certificate; put"),
+        (
+            "tls = { certificates = [{ cert = \"../conf/certificates/localhost.pem\", key = \"../conf/certificates/localhost.key\" }], min_version = \"1.1\" }",
+            "6:133: unknown version of TLS \"1.1\"; ",
+        ),
+        (
+            "tls = { certificates = [{ cert = \"../conf/certificates/localhost.pem\", key = \"../conf/certificates/localhost.key\" }], client_auth = \"optional\" }",
+            "6:133: `client_auth` without `client_ca`",
+        ),
         ("backend = \"shpo\"", "6:11: backend \"shpo\" is not defined; did you mean `shop`?"),
         (
             "backend = \"other\"",

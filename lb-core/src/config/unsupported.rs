@@ -7,7 +7,6 @@
 const NOT_YET: &[(&str, &str, Option<&str>)] = &[
     ("frontend", "accept_proxy", Some("false")),
     ("frontend", "http2", Some("false")),
-    ("frontend", "tls", None),
     ("route", "sni", None),
     ("backend", "http2", Some("false")),
     ("backend", "send_proxy", Some("off")),

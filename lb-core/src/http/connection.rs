@@ -4,8 +4,9 @@
 //! moves into a future that is lent by the worker and used again, so that an idle connection does not carry an
 //! exchange's size, and an exchange costs no allocation.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,12 +22,11 @@ use super::service::Entry;
 use super::upgraded::Upgraded;
 use crate::backend::Server;
 use crate::metrics::OpenConnection;
-use crate::net::{ClientAddress, Deadline, Registration, Stream, linger};
+use crate::net::{ClientAddress, Deadline, Entered, Registration, Stream, linger};
 
 /// A client's connection: a future that ends when the connection does.
 ///
 /// Written by hand, since an `async fn` would hold its arguments and its locals side by side.
-#[derive(Debug)]
 pub(crate) struct ClientConnection {
     entry: Arc<Entry>,
     /// Absent until the first poll tells the task's waker.
@@ -34,8 +34,9 @@ pub(crate) struct ClientConnection {
     state: State,
 }
 
-#[derive(Debug)]
 enum State {
+    /// On its way through the frontend's entrance.
+    Entering(Pin<Box<dyn Future<Output = After> + Send>>),
     Idle(Idle),
     Active(ReusableBoxFuture<'static, After>),
     Tunnel(Pin<Box<Upgraded>>),
@@ -92,7 +93,13 @@ impl ClientConnection {
         let deadline = Deadline::at(Instant::now() + service.timeouts.head);
         let open = service.metrics.connection_opened();
         let peer = Peer { client, entry: Arc::clone(&entry), deadline, is_new: true, _open: open };
-        Self { entry, registration: None, state: State::Idle(Idle { stream, peer }) }
+        let idle = Idle { stream, peer };
+        let state = if service.entrance.is_open() {
+            State::Idle(idle)
+        } else {
+            State::Entering(Box::pin(enter(idle)))
+        };
+        Self { entry, registration: None, state }
     }
 
     /// Lets [`exchanges`] run in memory that the worker lends.
@@ -125,6 +132,13 @@ impl Future for ClientConnection {
         }
         loop {
             this.state = match std::mem::replace(&mut this.state, State::Closed) {
+                State::Entering(mut entering) => match entering.as_mut().poll(cx) {
+                    Poll::Ready(after) => this.settle(after),
+                    Poll::Pending => {
+                        this.state = State::Entering(entering);
+                        return Poll::Pending;
+                    }
+                },
                 State::Idle(mut idle) => match idle.poll_readable(cx) {
                     Poll::Ready(true) => this.activate(idle),
                     Poll::Ready(false) => return Poll::Ready(()),
@@ -160,14 +174,44 @@ impl Idle {
         if self.stream.poll_read_ready(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if self.peer.entry.connections.is_draining() {
-            if !self.peer.is_new {
-                return Poll::Ready(false);
-            }
-            // It was accepted last: its request is probably on its way.
-            self.peer.deadline.advance(Instant::now() + LAST_CALL);
+        if self.peer.entry.connections.is_draining() && !self.peer.is_new {
+            return Poll::Ready(false);
         }
-        self.peer.deadline.poll(cx).map(|()| false)
+        self.peer.poll_first_call(cx).map(|()| false)
+    }
+}
+
+impl Peer {
+    /// Ready when the client has had its time to say something.
+    fn poll_first_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.entry.connections.is_draining() {
+            // It was accepted last: its request is probably on its way.
+            self.deadline.advance(Instant::now() + LAST_CALL);
+        }
+        self.deadline.poll(cx)
+    }
+}
+
+/// Goes through the frontend's entrance: the time for it is that of the first request's head.
+async fn enter(idle: Idle) -> After {
+    let Idle { stream, mut peer } = idle;
+    let service = peer.entry.service.load_full();
+    let (client, metrics) = (peer.client, &service.metrics);
+    let mut entering = pin!(service.entrance.enter(stream, client, metrics));
+    let entered = poll_fn(|cx| match entering.as_mut().poll(cx) {
+        Poll::Ready(entered) => Poll::Ready(Ok(entered)),
+        Poll::Pending => peer.poll_first_call(cx).map(Err),
+    });
+    match entered.await {
+        Ok(Some(Entered { stream, client, .. })) => {
+            peer.client = client;
+            After::Idle(Idle { stream, peer })
+        }
+        Ok(None) => After::Closed,
+        Err(()) => {
+            service.entrance.timed_out(client, metrics);
+            After::Closed
+        }
     }
 }
 
@@ -196,5 +240,11 @@ async fn exchanges(idle: Idle) -> After {
             After::Closed
         }
         Next::Tunnel(server) => After::Tunnel(Box::pin(Upgraded::new(client, *server, peer, &shared))),
+    }
+}
+
+impl fmt::Debug for ClientConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConnection").finish_non_exhaustive()
     }
 }

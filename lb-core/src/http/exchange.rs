@@ -154,6 +154,9 @@ impl<'a> Exchange<'a> {
 
     /// Finds the route and what it wants.
     fn route(&mut self) -> Result<Routed<'a>, Refusal> {
+        if self.is_clear_text() {
+            return Err(Refusal::CLEAR_TEXT);
+        }
         let Scratch { request, path, .. } = &mut *self.scratch;
         if request.target.form == TargetForm::Authority {
             return Err(Refusal::CONNECT);
@@ -184,8 +187,12 @@ impl<'a> Exchange<'a> {
                 .header(header::CONTENT_TYPE, response.content_type().clone())
                 .body(response.body().clone()),
             Action::Redirect(redirect) => {
-                let place =
-                    Place { scheme: "http", host: authority, path: subject.path, query: subject.query };
+                let place = Place {
+                    scheme: self.client.scheme(),
+                    host: authority,
+                    path: subject.path,
+                    query: subject.query,
+                };
                 let mut location = Vec::new();
                 redirect.render(&place, &mut location).map_err(|_| Refusal::BAD_REQUEST)?;
                 let location = HeaderValue::from_maybe_shared(Bytes::from(location));
@@ -233,6 +240,11 @@ impl<'a> Exchange<'a> {
             Version::Http10 => Persistence::OpenForHttp10,
             Version::Http11 => Persistence::Open,
         }
+    }
+
+    /// Whether a client in clear text came to a port of TLS.
+    fn is_clear_text(&self) -> bool {
+        self.service.entrance.tls.is_some() && self.client.secure().is_none()
     }
 
     /// Writes what is queued to the client; false if the client doesn't take it.

@@ -73,6 +73,7 @@ pub struct Request<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) edits: &'a mut Edits,
     pub(super) client: Option<SocketAddr>,
+    pub(super) client_subject: Option<&'a str>,
     pub(super) frontend: &'a str,
     pub(super) backend: &'a str,
 }
@@ -111,6 +112,11 @@ impl Request<'_> {
     /// Where the client's connection comes from; `None` on a unix socket.
     pub fn client_addr(&self) -> Option<SocketAddr> {
         self.client
+    }
+
+    /// The subject of the certificate that the client showed and that was verified, such as `CN=alice, O=Shop`.
+    pub fn client_subject(&self) -> Option<&str> {
+        self.client_subject
     }
 
     /// The frontend's name.

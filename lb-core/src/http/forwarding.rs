@@ -23,7 +23,7 @@ use super::route::Plan;
 use super::upgraded::ServerSide;
 use crate::backend::{PickInput, Refused};
 use crate::metrics::Reason;
-use crate::net::Blocked;
+use crate::net::{Blocked, Secure};
 use crate::upstream::{Lease, Upstream};
 
 /// Heads of responses are bounded as the default is for requests: no configuration can know what its servers send.
@@ -103,6 +103,7 @@ impl<'a> Exchange<'a> {
                 bytes: self.client.head_bytes(),
                 edits: &mut self.scratch.request_edits,
                 client: self.peer.client.socket(),
+                client_subject: self.client.secure().and_then(Secure::subject),
                 frontend: &self.service.name,
                 backend: upstream.backend().name(),
             });
@@ -280,7 +281,7 @@ impl<'a> Exchange<'a> {
             self.service.upstreams[self.record.upstream.unwrap_or(0)].upstream.backend().forwarded();
         let forwarded = backend_forwards.then(|| Forwarded {
             client: self.peer.client.ip(),
-            scheme: "http",
+            scheme: self.client.scheme(),
             host: &bytes[request.authority],
             is_trusted: self.service.trusts(self.peer.client),
         });

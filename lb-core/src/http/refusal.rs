@@ -21,6 +21,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) const BAD_REQUEST: Self =
         Self::closing(StatusCode::BAD_REQUEST, Reason::BadRequest, "the request is malformed\n");
+    pub(crate) const CLEAR_TEXT: Self = Self::closing(
+        StatusCode::BAD_REQUEST,
+        Reason::BadRequest,
+        "a request in clear text came to a port that speaks TLS; use https://\n",
+    );
     pub(crate) const BAD_PATH: Self =
         Self::keeping(StatusCode::BAD_REQUEST, Reason::BadRequest, "the path is malformed\n");
     pub(crate) const CONNECT: Self =

@@ -13,7 +13,7 @@ use super::settings::{FrontendTimeouts, Limits};
 use crate::access_log::{AccessLog, Warnings};
 use crate::live::Live;
 use crate::metrics::{FrontendShard, RequestShard};
-use crate::net::{ClientAddress, Connections, Pool, Resources};
+use crate::net::{ClientAddress, Connections, Entrance, Pool, Resources};
 use crate::upstream::Upstream;
 
 /// How many finished exchanges' memory a worker keeps for the next ones.
@@ -30,6 +30,7 @@ pub(crate) struct Entry {
 /// What a frontend does, by one snapshot. Immutable; everything in it that counts is the worker's own.
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
+    pub(crate) entrance: Entrance,
     pub(crate) router: Arc<Router<RouteTarget>>,
     pub(crate) filters: Arc<[Arc<dyn Filter>]>,
     pub(crate) upstreams: Box<[UpstreamUse]>,

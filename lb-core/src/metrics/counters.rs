@@ -5,6 +5,7 @@
 
 use super::counter::{Counter, Level};
 use super::exposition::Samples;
+use super::handshake::HandshakeResult;
 use super::histogram::{Histogram, HistogramTotals};
 use super::names;
 use super::reason::Reason;
@@ -41,6 +42,8 @@ pub struct FrontendCounters {
     received_bytes: Counter,
     sent_bytes: Counter,
     errors: [Counter; Reason::COUNT],
+    handshakes: [Counter; HandshakeResult::COUNT],
+    renewals: [Counter; 2],
 }
 
 impl FrontendCounters {
@@ -57,6 +60,16 @@ impl FrontendCounters {
     /// Counts a request or a connection that went wrong.
     pub fn error(&self, reason: Reason) {
         self.errors[reason as usize].increment();
+    }
+
+    /// Counts a TLS handshake with a client.
+    pub fn handshake(&self, result: HandshakeResult) {
+        self.handshakes[result as usize].increment();
+    }
+
+    /// Counts a certificate whose files changed; `is_taken`: and that is in use now.
+    pub fn certificate_renewed(&self, is_taken: bool) {
+        self.renewals[usize::from(is_taken)].increment();
     }
 
     /// Counts a call of accept that failed.
@@ -110,6 +123,18 @@ impl Exposed for FrontendCounters {
         for reason in Reason::ALL {
             let count = series.sum(|c| c.errors[reason as usize].get());
             samples.counter(&names::REQUEST_ERRORS_TOTAL, labels().chain([reason.as_str()]), count);
+        }
+        let handshakes =
+            HandshakeResult::ALL.map(|result| (result, series.sum(|c| c.handshakes[result as usize].get())));
+        // A frontend in clear text has none, and says nothing of them.
+        if handshakes.iter().any(|(_, count)| *count > 0) {
+            for (result, count) in handshakes {
+                samples.counter(&names::TLS_HANDSHAKES_TOTAL, labels().chain([result.as_str()]), count);
+            }
+            for (index, result) in ["error", "success"].into_iter().enumerate() {
+                let count = series.sum(|c| c.renewals[index].get());
+                samples.counter(&names::TLS_CERTIFICATE_RENEWALS_TOTAL, labels().chain([result]), count);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
@@ -82,6 +83,16 @@ fn expose_process(inner: &Inner, samples: &mut Samples) {
 
 fn expose_gauges(gauges: &Arc<dyn Gauges>, samples: &mut Samples) {
     samples.counter(&names::ACCESS_LOG_LOST_TOTAL, [].into_iter(), gauges.access_log_lost());
+    // Two frontends may show one certificate.
+    let mut certificates: BTreeMap<String, f64> = BTreeMap::new();
+    gauges.certificates(&mut |certificate| {
+        let since = certificate.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        certificates.insert(certificate.certificate.to_owned(), since.as_secs_f64());
+    });
+    for (certificate, expiry) in &certificates {
+        let labels = [certificate.as_str()].into_iter();
+        samples.gauge_f64(&names::TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, labels, *expiry);
+    }
     // A server that drains and its successor of the same name are one series: two would spoil the scrape.
     let mut servers: BTreeMap<(String, String), (bool, u64)> = BTreeMap::new();
     gauges.servers(&mut |server| {

@@ -24,6 +24,7 @@
 mod counter;
 mod counters;
 mod exposition;
+mod handshake;
 mod histogram;
 mod names;
 mod reason;
@@ -39,6 +40,7 @@ pub use counters::{
     FrontendMetrics, FrontendShard, OpenConnection, RequestCounters, RequestMetrics, RequestShard,
     ServerCounters, ServerMetrics, ServerShard,
 };
+pub use handshake::HandshakeResult;
 pub use histogram::Histogram;
 pub use reason::Reason;
 pub use series::{Series, Shard};
@@ -129,8 +131,22 @@ pub trait Gauges: Send + Sync {
     /// Calls `visit` for each server that is configured or still draining.
     fn servers(&self, visit: &mut dyn FnMut(ServerGauge<'_>));
 
+    /// Calls `visit` for each certificate that clients may be shown.
+    fn certificates(&self, visit: &mut dyn FnMut(CertificateGauge<'_>)) {
+        let _ = visit;
+    }
+
     /// Lines that the access log dropped since the start.
     fn access_log_lost(&self) -> u64;
+}
+
+/// A certificate that clients may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateGauge<'a> {
+    /// Its file.
+    pub certificate: &'a str,
+    /// When its time is over.
+    pub not_after: SystemTime,
 }
 
 /// How a server is now.

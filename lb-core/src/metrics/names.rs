@@ -43,6 +43,12 @@ names! {
         "Requests answered, by class of status; no backend where the proxy itself answered before choosing one.";
     REQUEST_ERRORS_TOTAL = Counter "lb_request_errors_total" ["frontend", "reason"]
         "Requests and connections that went wrong, by what went wrong.";
+    TLS_HANDSHAKES_TOTAL = Counter "lb_tls_handshakes_total" ["frontend", "result"]
+        "TLS handshakes with clients: full, resumed by a ticket, or failed, by cause.";
+    TLS_CERTIFICATE_RENEWALS_TOTAL = Counter "lb_tls_certificate_renewals_total" ["frontend", "result"]
+        "Certificates whose files changed: success, or error where the old one went on.";
+    TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS = Gauge "lb_tls_certificate_expiry_timestamp_seconds" ["certificate"]
+        "When a certificate's time is over, in seconds since 1970.";
     REQUEST_DURATION_SECONDS = Histogram "lb_request_duration_seconds" ["backend"]
         "Time from the last byte of a request's head to the last byte of its response.";
     CONNECT_DURATION_SECONDS = Histogram "lb_connect_duration_seconds" ["backend"]

@@ -8,9 +8,15 @@ mod admission;
 mod buffer;
 mod connections;
 mod deadline;
+mod entrance;
 mod linger;
 mod pump;
 mod resources;
+#[cfg(feature = "tls")]
+mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "secure_absent.rs"]
+mod secure;
 mod stream;
 mod tunnel;
 
@@ -19,8 +25,10 @@ pub use admission::Admission;
 pub(crate) use buffer::{Buffer, Fill};
 pub(crate) use connections::{Connections, Registration};
 pub(crate) use deadline::Deadline;
+pub(crate) use entrance::{Entered, Entrance};
 pub(crate) use linger::linger;
 pub(crate) use pump::{Blocked, Pump, PumpEnd, PumpError};
 pub(crate) use resources::{Pool, Resources};
+pub(crate) use secure::{Secure, Terminator};
 pub(crate) use stream::{ClientAddress, Listener, Stream};
 pub(crate) use tunnel::{Tunnel, TunnelEnd};

@@ -106,7 +106,8 @@ impl Pump {
                     return Poll::Pending;
                 }
             }
-            let count = if self.is_bulk {
+            // TLS bytes can't pass by unread.
+            let count = if self.is_bulk && from.splice_fd().is_some() && to.splice_fd().is_some() {
                 self.splice_in(from, *remaining, resources)
             } else {
                 match self.poll_fill(cx, from, *remaining, resources) {
@@ -159,7 +160,7 @@ impl Pump {
                 }
             }
         }
-        Poll::Ready(Ok(()))
+        to.poll_flush(cx)
     }
 
     /// Reads into the buffer; a read that fills it shows that a pipe is worth it.

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::coop::unconstrained;
 
+use super::secure::Secure;
 use crate::sys::BoundListener;
 
 /// A connection's byte stream.
@@ -19,6 +20,7 @@ use crate::sys::BoundListener;
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Secure>),
 }
 
 impl Stream {
@@ -31,11 +33,28 @@ impl Stream {
         match self {
             Self::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buf))?,
             Self::Unix(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buf))?,
+            Self::Tls(secure) => ready!(secure.poll_read(cx, &mut buf))?,
         }
         Poll::Ready(Ok(buf.filled().len()))
     }
 
-    /// Writes some bytes of `slices`, in order.
+    /// Looks at what [`poll_read`](Self::poll_read) would read, and leaves it there; `Ok(0)` is the end of the stream.
+    /// Only for what is not TLS.
+    pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            let Some(fd) = self.splice_fd() else {
+                return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+            };
+            match self.try_io(Interest::READABLE, || crate::sys::peek(fd, space)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return Poll::Ready(peeked),
+            }
+        }
+    }
+
+    /// Writes some bytes of `slices`, in order. Under TLS they may wait in a buffer until
+    /// [`poll_flush`](Self::poll_flush).
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -46,6 +65,7 @@ impl Stream {
             (Self::Tcp(stream), [one]) => ready!(Pin::new(stream).poll_write(cx, one))?,
             (Self::Tcp(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
             (Self::Unix(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
+            (Self::Tls(secure), _) => ready!(secure.poll_write(cx, slices))?,
         };
         if written == 0 {
             Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
@@ -54,11 +74,30 @@ impl Stream {
         }
     }
 
+    /// Writes out what [`poll_write`](Self::poll_write) took and TLS has not sent yet. A bare socket has no such thing.
+    #[inline]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(secure) => secure.poll_flush(cx),
+        }
+    }
+
+    /// Whether nothing waits for [`poll_flush`](Self::poll_flush).
+    #[inline]
+    pub(crate) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Tls(secure) => secure.is_flushed(),
+        }
+    }
+
     /// Ends our direction; the peer reads the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(secure) => secure.poll_shutdown(cx),
         }
     }
 
@@ -67,6 +106,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Tls(secure) => secure.poll_read_ready(cx),
         }
     }
 
@@ -75,6 +115,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Tls(secure) => secure.socket().poll_write_ready(cx),
         }
     }
 
@@ -83,6 +124,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream.as_fd()),
             Self::Unix(stream) => Some(stream.as_fd()),
+            Self::Tls(_) => None,
         }
     }
 
@@ -95,6 +137,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, io),
             Self::Unix(stream) => stream.try_io(interest, io),
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -110,11 +153,62 @@ impl Stream {
     }
 
     /// Makes closing this stream a reset (RST), so that the peer can't take what it got for the whole.
-    pub(crate) fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
-            // Without it the stream is closed instead: the missing last chunk or short length still tells.
-            let _best_effort = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+    pub(crate) fn reset_on_close(&mut self) {
+        match self {
+            Self::Tcp(stream) => {
+                // Without it the stream is closed instead: the missing last chunk or short length still tells.
+                let socket = socket2::SockRef::from(&*stream);
+                let _best_effort = socket.set_linger(Some(std::time::Duration::ZERO));
+            }
+            Self::Unix(_) => {}
+            Self::Tls(secure) => secure.reset_on_close(),
         }
+    }
+
+    /// The TLS that protects it, if any does.
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(secure) => Some(secure),
+        }
+    }
+}
+
+/// For TLS, whose bytes a stream carries.
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(secure) => secure.poll_read(cx, buf),
+        }
+    }
+}
+
+/// Likewise.
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Self::poll_write(self.get_mut(), cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Self::poll_write(self.get_mut(), cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(self.get_mut(), cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_shutdown(self.get_mut(), cx)
     }
 }
 

@@ -23,8 +23,9 @@ use super::{BindError, RunError};
 use crate::access_log::AccessLog;
 use crate::discovery::{self, Resolver};
 use crate::health;
-use crate::metrics::{EncodeError, Gauges, Metrics, ServerGauge};
+use crate::metrics::{CertificateGauge, EncodeError, Gauges, Metrics, ServerGauge};
 use crate::sys;
+use crate::tls::{self, Termination};
 use crate::upstream::SharedBackend;
 
 /// How long new names are looked up before their backends serve all the same.
@@ -132,6 +133,7 @@ impl ControlPlane {
             limit: &self.limit,
             accepting: &accepting,
             start_tasks: &|shared| self.start_tasks(shared, resolver),
+            watch: &|frontend, termination| self.watch(frontend, termination),
         };
         lock(&self.running).swap(prepared, means);
         self.settle(settings, admin);
@@ -231,6 +233,21 @@ impl ControlPlane {
         stop
     }
 
+    /// Follows the files of a frontend's certificates.
+    fn watch(&self, frontend: &Arc<str>, termination: &Termination) -> CancellationToken {
+        let stop = self.stop.child_token();
+        let (stopped, frontend, termination) = (stop.clone(), Arc::clone(frontend), termination.clone());
+        let metrics = self.metrics.frontend(&frontend);
+        tokio::spawn(async move {
+            let counted = |is_taken| metrics.shard(0).certificate_renewed(is_taken);
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = tls::watch(&frontend, &termination, counted) => {}
+            }
+        });
+        stop
+    }
+
     async fn accept_loops_ended(&self) {
         // With our own sender gone, the channel closes when the last accept loop has dropped its own.
         let (_, mut ended) = std::mem::replace(&mut *lock(&self.accepting), mpsc::channel(1));
@@ -286,6 +303,7 @@ impl admin::Control for ControlPlane {
                 listen: running.addresses(&frontend.name).map(ToString::to_string).collect(),
                 connections: metrics.open_connections(),
                 connections_total: metrics.connections(),
+                certificates: frontend.mode.termination().map(Termination::certificates).unwrap_or_default(),
             }
         });
         let backends = running.rosters().map(|roster| {
@@ -327,6 +345,15 @@ impl Gauges for ControlPlane {
                     is_up: server.is_available,
                     in_flight: server.in_flight.into(),
                 });
+            }
+        }
+    }
+
+    fn certificates(&self, visit: &mut dyn FnMut(CertificateGauge<'_>)) {
+        for frontend in lock(&self.running).frontends() {
+            for certificate in frontend.mode.termination().iter().flat_map(|tls| tls.certificates()) {
+                let file = certificate.file.to_string_lossy();
+                visit(CertificateGauge { certificate: &file, not_after: certificate.not_after });
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::backend::Backend;
 use crate::metrics::Metrics;
 use crate::net::{Admission, Resources};
 use crate::sys::ListenAddress;
+use crate::tls::Termination;
 use crate::upstream::Upstream;
 
 /// A checked frontend, ready for [`ProxyBuilder::frontend`](super::ProxyBuilder::frontend).
@@ -33,6 +34,9 @@ pub(crate) trait Mode: fmt::Debug + Send + Sync {
 
     /// The backends it sends to, in the order in which [`Seat::upstreams`] has them.
     fn backends(&self) -> &[Backend];
+
+    /// How it ends its clients' TLS, if it does.
+    fn termination(&self) -> Option<&Termination>;
 
     /// Takes a worker's seat: makes an acceptor, or gives the one from before this mode's work and returns it.
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor>;

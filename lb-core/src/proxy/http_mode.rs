@@ -16,17 +16,22 @@ use crate::http::{
     ClientConnection, Entry, Filter, FrontendTimeouts, Limits, RouteTarget, Service, Shared, UpstreamUse,
 };
 use crate::live::Live;
-use crate::net::{Admission, ClientAddress, Connections, Stream};
+use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream, Terminator};
+use crate::tls::Termination;
+
+/// What is offered by ALPN.
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
 /// Builds a frontend that reads requests and routes each to a backend. Made by [`Frontend::http`].
 #[derive(Clone)]
 pub struct HttpFrontend {
     listening: Listening,
     routes: Vec<Route>,
-    filters: Vec<Arc<dyn Filter>>,
+    pub(super) filters: Vec<Arc<dyn Filter>>,
     timeouts: FrontendTimeouts,
     limits: Limits,
     trusted_proxies: Vec<IpNet>,
+    pub(super) tls: Option<Termination>,
 }
 
 impl Frontend {
@@ -52,6 +57,7 @@ impl Frontend {
             timeouts: FrontendTimeouts::default(),
             limits: Limits::default(),
             trusted_proxies: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -124,7 +130,7 @@ impl HttpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no route, routes that can't be built.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, filters, timeouts, limits, trusted_proxies } = self;
+        let Self { listening, routes, filters, timeouts, limits, trusted_proxies, tls } = self;
         let mut problems = Vec::new();
         if routes.is_empty() {
             problems.push(BuildProblem::NoRoute);
@@ -145,6 +151,8 @@ impl HttpFrontend {
             timeouts,
             limits,
             trusted_proxies: trusted_proxies.into(),
+            terminator: tls.as_ref().map(|tls| Terminator::new(tls, PROTOCOLS)),
+            tls,
         };
         listening.build(Arc::new(mode), problems)
     }
@@ -187,6 +195,8 @@ struct HttpMode {
     timeouts: FrontendTimeouts,
     limits: Limits,
     trusted_proxies: Arc<[IpNet]>,
+    tls: Option<Termination>,
+    terminator: Option<Terminator>,
 }
 
 impl Mode for HttpMode {
@@ -198,6 +208,10 @@ impl Mode for HttpMode {
         &self.backends
     }
 
+    fn termination(&self) -> Option<&Termination> {
+        self.tls.as_ref()
+    }
+
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
         let requests = |backend: &str| seat.metrics.requests(seat.frontend, backend).shard(seat.worker);
         let upstreams = seat.upstreams.iter().map(|upstream| UpstreamUse {
@@ -206,6 +220,7 @@ impl Mode for HttpMode {
         });
         let service = Service {
             name: Arc::clone(seat.frontend),
+            entrance: Entrance { tls: self.terminator.clone() },
             router: Arc::clone(&self.router),
             filters: Arc::clone(&self.filters),
             upstreams: upstreams.collect(),

@@ -20,6 +20,8 @@ mod run;
 mod running;
 pub mod status;
 mod tcp_mode;
+#[cfg(all(feature = "tls", feature = "http"))]
+mod tls_frontend;
 mod worker;
 
 pub use builder::{IntoFrontend, ProxyBuilder, Snapshot};

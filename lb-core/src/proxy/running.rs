@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::BindError;
 use super::builder::Snapshot;
@@ -20,6 +20,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::net::Connections;
 use crate::sys::{self, BoundListener, ListenAddress};
+use crate::tls::Termination;
 use crate::upstream::{SharedBackend, Upstream};
 
 /// Everything that serves now.
@@ -47,6 +48,8 @@ struct RunningFrontend {
     /// One for each worker.
     acceptors: Vec<Arc<dyn Acceptor>>,
     limit: Arc<ConnectionLimit>,
+    /// Ends the watching of its certificates.
+    _watching: Option<DropGuard>,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,8 @@ pub(super) struct Means<'a> {
     pub(super) accepting: &'a mpsc::Sender<()>,
     /// Starts health checks and discovery of a backend.
     pub(super) start_tasks: &'a dyn Fn(&SharedBackend) -> CancellationToken,
+    /// Starts watching the certificates of a frontend.
+    pub(super) watch: &'a dyn Fn(&Arc<str>, &Termination) -> CancellationToken,
 }
 
 impl Running {
@@ -202,6 +207,12 @@ impl Running {
                     && frontend.definition.mode.name() == definition.mode.name()
             });
             let previous = previous.map(|at| before.swap_remove(at));
+            let termination = definition.mode.termination();
+            if let (Some(tls), Some(previous)) = (termination, &previous)
+                && let Some(before) = previous.definition.mode.termination()
+            {
+                tls.inherit(before);
+            }
             let acceptors = means.workers.iter().enumerate().map(|(worker, means_of_worker)| {
                 let upstreams = definition.mode.backends().iter();
                 let seat = Seat {
@@ -219,7 +230,9 @@ impl Running {
             let acceptors = acceptors.collect();
             let limit = previous.map_or_else(|| ConnectionLimit::new(0), |previous| previous.limit);
             limit.set(definition.max_connections);
-            self.frontends.push(RunningFrontend { definition: definition.clone(), acceptors, limit });
+            let watching = termination.map(|tls| (means.watch)(&definition.name, tls).drop_guard());
+            let definition = definition.clone();
+            self.frontends.push(RunningFrontend { definition, acceptors, limit, _watching: watching });
         }
         before
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::access_log::Stamp;
 use crate::backend::{CheckOutcome, ServerStatus};
+use crate::tls::CertificateStatus;
 
 /// The whole proxy at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,8 @@ pub struct FrontendStatus {
     pub connections: u64,
     /// Connections of clients accepted so far.
     pub connections_total: u64,
+    /// The certificates it shows; none in clear text.
+    pub certificates: Vec<CertificateStatus>,
 }
 
 /// A backend with its servers.
@@ -115,6 +118,16 @@ fn frontend(frontend: &FrontendStatus) -> Value {
         "listen": frontend.listen,
         "connections": frontend.connections,
         "connections_total": frontend.connections_total,
+        "certificates": frontend.certificates.iter().map(certificate).collect::<Value>(),
+    })
+}
+
+fn certificate(certificate: &CertificateStatus) -> Value {
+    json!({
+        "file": certificate.file.to_string_lossy(),
+        "names": certificate.names,
+        "not_after": time(certificate.not_after),
+        "error": certificate.error,
     })
 }
 
@@ -206,6 +219,7 @@ mod tests {
                 listen: vec!["0.0.0.0:80".to_owned()],
                 connections: 5,
                 connections_total: 6,
+                certificates: Vec::new(),
             }],
             backends: vec![BackendStatus {
                 name: "shop".to_owned(),
@@ -225,6 +239,7 @@ mod tests {
             },
             "frontends": [{
                 "name": "web", "mode": "http", "listen": ["0.0.0.0:80"], "connections": 5, "connections_total": 6,
+                "certificates": [],
             }],
             "backends": [{
                 "name": "shop",

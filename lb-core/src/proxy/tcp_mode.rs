@@ -12,6 +12,7 @@ use crate::backend::Backend;
 use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Stream};
 use crate::tcp::{ClientConnection, Entry, Service};
+use crate::tls::Termination;
 
 /// Builds a frontend that passes bytes to servers and reads none of them. Made by [`Frontend::tcp`].
 #[derive(Clone, Debug)]
@@ -99,6 +100,10 @@ impl Mode for TcpMode {
 
     fn backends(&self) -> &[Backend] {
         &self.backends
+    }
+
+    fn termination(&self) -> Option<&Termination> {
+        None
     }
 
     fn take(&self, mut seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many finished handshakes the kernel keeps for us; it clamps to `net.core.somaxconn` (listen(2)).
@@ -28,6 +30,11 @@ impl fmt::Display for ListenAddress {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// Looks at what a socket has received and leaves it there (recv(2) with MSG_PEEK); 0 is the end of the stream.
+pub(crate) fn peek(socket: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, space, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
 }
 
 /// A bound, listening, non-blocking socket that belongs to no runtime yet.

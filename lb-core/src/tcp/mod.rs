@@ -109,7 +109,7 @@ impl Future for ClientConnection {
 /// Finds a server that answers and joins the client to it. Where none does, the client is reset, which it can tell
 /// from a server that had nothing to say.
 async fn reach(
-    client: Stream,
+    mut client: Stream,
     service: Arc<Service>,
     mut record: Record,
     entry: Arc<Entry>,

@@ -36,7 +36,7 @@ pub use message::Message;
 pub use origin::Origin;
 pub use process::ProxyProcess;
 pub use running::Running;
-pub use wire::{Closing, Wire};
+pub use wire::{Closing, Layer, Wire};
 
 /// How long anything is waited for before the test fails: far more than it takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

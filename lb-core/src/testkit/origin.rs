@@ -125,7 +125,7 @@ fn accept(
         let slot = Arc::new(Mutex::new(Some(stream.try_clone().unwrap())));
         let (script, seen, own) = (Arc::clone(script), Arc::clone(shared), Arc::clone(&slot));
         let thread = std::thread::spawn(move || {
-            let mut wire = Wire::of_origin(stream, &seen.told);
+            let mut wire = Wire::new(stream).told_by(&seen.told);
             script(&mut wire, &seen);
             own.lock().unwrap().take();
         });

@@ -1,5 +1,6 @@
 //! One end of a connection, read strictly: what a proxy writes has to be canonical, not merely understandable.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,10 +12,17 @@ use super::{Message, PATIENCE};
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
+    /// What the bytes pass through on their way to the stream, if anything.
+    layer: Option<Box<dyn Layer>>,
     /// Read and not yet taken.
     buffer: Vec<u8>,
     told: Option<Arc<Told>>,
 }
+
+/// A protocol between a stream and the bytes that are meant, such as TLS.
+pub trait Layer: Read + Write + Send + fmt::Debug {}
+
+impl<T: Read + Write + Send + fmt::Debug> Layer for T {}
 
 /// Words from a test to an origin's scripts, each heard once.
 #[derive(Debug, Default)]
@@ -59,15 +67,21 @@ impl Wire {
         Self::new(TcpStream::connect(address).unwrap_or_else(|error| panic!("connect to {address}: {error}")))
     }
 
-    pub(super) fn of_origin(stream: TcpStream, told: &Arc<Told>) -> Self {
-        Self { told: Some(Arc::clone(told)), ..Self::new(stream) }
+    pub(super) fn told_by(self, told: &Arc<Told>) -> Self {
+        Self { told: Some(Arc::clone(told)), ..self }
     }
 
     pub(super) fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new(), told: None }
+        Self { stream, layer: None, buffer: Vec::new(), told: None }
+    }
+
+    /// Whose bytes pass through `layer`, which owns another descriptor of `stream`.
+    #[must_use]
+    pub fn over(stream: TcpStream, layer: impl Layer + 'static) -> Self {
+        Self { layer: Some(Box::new(layer)), ..Self::new(stream) }
     }
 
     /// Sends bytes as they are.
@@ -81,7 +95,10 @@ impl Wire {
     /// # Errors
     /// Those of the socket.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        match &mut self.layer {
+            Some(layer) => layer.write_all(bytes.as_ref()).and_then(|()| layer.flush()),
+            None => self.stream.write_all(bytes.as_ref()),
+        }
     }
 
     /// Sends bytes one at a time, each in a segment of its own, to a peer that may close meanwhile.
@@ -212,7 +229,10 @@ impl Wire {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut piece = vec![0; 64 * 1024];
-        let count = self.stream.read(&mut piece)?;
+        let count = match &mut self.layer {
+            Some(layer) => layer.read(&mut piece)?,
+            None => self.stream.read(&mut piece)?,
+        };
         self.buffer.extend_from_slice(&piece[..count]);
         Ok(count)
     }

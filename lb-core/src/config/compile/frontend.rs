@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::route;
+use super::{route, tls};
 use crate::backend::Backend;
 use crate::config::diagnostics::{At, Place, Problems};
 use crate::config::schema::{self, Action, ListenAddress, Mode};
@@ -28,9 +28,19 @@ pub(super) fn compile<'s>(
     let built = match frontend.mode {
         Mode::Http => {
             let http = listen.fold(http(name, frontend, backends, problems), HttpFrontend::listen);
+            let http = match &frontend.tls {
+                Some(tls) => match tls::termination(tls, &directory, problems) {
+                    Some(termination) => tls::subject_header(http, tls, problems).tls(termination),
+                    None => return None,
+                },
+                None => http,
+            };
             problems.is_empty().then(|| http.build())
         }
         Mode::Tcp => {
+            if let Some(tls) = &frontend.tls {
+                problems.wrong(tls.place, "`tls` is not supported yet in mode tcp", "remove it");
+            }
             let tcp = listen.fold(tcp(name, frontend, backends), TcpFrontend::listen);
             problems.is_empty().then(|| tcp.build())
         }

@@ -5,6 +5,7 @@
 mod backend;
 mod frontend;
 mod route;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::Path;

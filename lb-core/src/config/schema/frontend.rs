@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::Route;
+use super::{FrontendTls, Route};
 use crate::backend::Address;
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
@@ -23,6 +23,7 @@ pub(crate) struct Frontend {
     pub(crate) max_connections: usize,
     pub(crate) backend: Option<At<String>>,
     pub(crate) trusted_proxies: Option<Several<Parsed<Network>>>,
+    pub(crate) tls: Option<At<FrontendTls>>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     /// Left out of the serialised form: thousands, compared one by one.
@@ -51,6 +52,7 @@ impl Record for Frontend {
             max_connections: keys.or("max_connections", 0),
             backend: keys.take("backend"),
             trusted_proxies: keys.take("trusted_proxies").map(|at| at.value),
+            tls: keys.take("tls"),
             timeouts: keys.or("timeouts", Timeouts::default()),
             limits: keys.or("limits", Limits::default()),
             routes: keys.take("routes"),

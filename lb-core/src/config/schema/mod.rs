@@ -7,6 +7,7 @@
 mod backend;
 mod frontend;
 mod route;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -25,6 +26,7 @@ use super::values::{Parsed, choice};
 pub(crate) use self::backend::{Backend, Balance, Health, Server, Timeouts as BackendTimeouts};
 pub(crate) use self::frontend::{Frontend, Limits, ListenAddress, Mode};
 pub(crate) use self::route::{Action, Edits, Expected, Path, Route};
+pub(crate) use self::tls::{CertificateSource, ClientAuth, Files, FrontendTls, Version};
 
 /// A whole configuration, of one file or of many.
 #[derive(Debug, Clone, PartialEq, Serialize)]

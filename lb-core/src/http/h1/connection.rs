@@ -7,7 +7,7 @@ use super::incoming::{HeadError, HeadLimits, Incoming};
 use super::outgoing::{Encoder, Outgoing};
 use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::head::{RequestHead, ResponseHead};
-use crate::net::{Buffer, Resources, Stream};
+use crate::net::{Buffer, Resources, Secure, Stream};
 
 /// A stream with the two halves that give its bytes their meaning.
 ///
@@ -90,7 +90,17 @@ impl Connection {
     }
 
     pub(crate) fn is_flushed(&self) -> bool {
-        self.outgoing.is_flushed()
+        self.outgoing.is_flushed() && self.stream.is_flushed()
+    }
+
+    /// The TLS that protects it, if any does.
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        self.stream.secure()
+    }
+
+    /// The scheme of what is asked for over it.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure().is_some() { "https" } else { "http" }
     }
 
     pub(crate) fn has_more(&self) -> bool {
@@ -122,7 +132,7 @@ impl Connection {
     }
 
     /// Makes the close a reset, so that the peer knows that the message is broken.
-    pub(crate) fn reset_on_close(&self) {
+    pub(crate) fn reset_on_close(&mut self) {
         self.stream.reset_on_close();
     }
 }

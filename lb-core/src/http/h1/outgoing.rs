@@ -123,7 +123,7 @@ impl Outgoing {
         while !self.is_flushed() {
             ready!(self.poll_write(cx, stream, &[], &[]))?;
         }
-        Poll::Ready(Ok(()))
+        stream.poll_flush(cx)
     }
 
     /// Small payload joins the queue: one buffer for send(2) is cheaper than several for writev(2). Not when the

@@ -1,0 +1,81 @@
+//! `[frontend.NAME.tls]` and `[backend.NAME.tls]` to [`crate::tls`].
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::config::diagnostics::{At, Place, Problems};
+use crate::config::schema::{CertificateSource, ClientAuth, Files, FrontendTls, Version};
+use crate::http::edits::HeaderEdits;
+use crate::proxy::HttpFrontend;
+use crate::tls::{CertificateFiles, ClientCertificates, MinVersion, Termination, TlsPart, TlsProblem};
+
+/// Reads a frontend's certificates; what is wrong with them is noted where they are named.
+pub(super) fn termination<'s>(
+    tls: &At<FrontendTls>,
+    directory: impl Fn(Place) -> &'s Path,
+    problems: &Problems,
+) -> Option<Termination> {
+    let mut builder = Termination::builder().min_version(match tls.min_version {
+        Version::Tls12 => MinVersion::Tls12,
+        Version::Tls13 => MinVersion::Tls13,
+    });
+    for source in &tls.certificates.0 {
+        let directory = directory(source.place);
+        builder = match &source.value {
+            CertificateSource::Files(files) => builder.certificate(certificate(files, directory)),
+            CertificateSource::Directory(path) => builder.directory(directory.join(path)),
+        };
+    }
+    if let Some(file) = &tls.client_ca {
+        let file_path = directory(file.place).join(&file.value);
+        builder = builder.clients(match tls.client_auth.as_ref().map(|at| at.value).unwrap_or_default() {
+            ClientAuth::Required => ClientCertificates::required(file_path),
+            ClientAuth::Optional => ClientCertificates::optional(file_path),
+        });
+    }
+    let place = |part: TlsPart| match part {
+        TlsPart::Certificate(index) => tls.certificates.0.get(index).map_or(tls.place, |source| source.place),
+        TlsPart::Authorities => tls.client_ca.as_ref().map_or(tls.place, |at| at.place),
+        _ => tls.place,
+    };
+    match builder.build() {
+        Ok(termination) => {
+            for (part, warning) in termination.warnings(SystemTime::now()) {
+                odd(place(part), &warning, problems);
+            }
+            Some(termination)
+        }
+        Err(error) => {
+            for (part, problem) in error.problems() {
+                // That there is none is said where they should be.
+                if !matches!(problem, TlsProblem::None) {
+                    problems.said(place(*part), problem);
+                }
+            }
+            None
+        }
+    }
+}
+
+/// Hands clients' subjects on, in a field that the proxy may write.
+pub(super) fn subject_header(http: HttpFrontend, tls: &FrontendTls, problems: &Problems) -> HttpFrontend {
+    let Some(name) = &tls.client_subject_header else { return http };
+    if let Err(error) = HeaderEdits::new().set(name.text.as_str(), "CN=client") {
+        problems.said(name.place, error);
+    }
+    http.client_subject_header(name.value.value.clone())
+}
+
+pub(super) fn certificate(files: &Files, directory: &Path) -> CertificateFiles {
+    let built = CertificateFiles::new(directory.join(&files.cert.value), directory.join(&files.key.value));
+    match &files.ocsp {
+        Some(ocsp) => built.ocsp(directory.join(&ocsp.value)),
+        None => built,
+    }
+}
+
+fn odd(place: Place, warning: &TlsProblem, problems: &Problems) {
+    let message = warning.to_string();
+    let (what, remedy) = message.split_once("; ").unwrap_or((&message, "correct it"));
+    problems.odd(place, what, remedy);
+}

@@ -1,0 +1,152 @@
+//! A stream under TLS.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use rustls::{CommonState, HandshakeKind};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use super::Stream;
+use crate::metrics::HandshakeResult;
+use crate::tls::{Termination, subject_of};
+
+/// TLS over another stream.
+///
+/// Between messages rustls holds no more than its keys and one buffer of 4 KiB. Closing tells the peer
+/// (`close_notify`), except where the close is to be a reset, so that a message that was cut short can be told from
+/// one that has ended.
+pub(crate) struct Secure {
+    tls: TlsStream<Stream>,
+    is_broken: bool,
+    /// The subject of the certificate that the client showed.
+    subject: Option<Box<str>>,
+}
+
+/// Ends the TLS of clients.
+#[derive(Clone)]
+pub(crate) struct Terminator(TlsAcceptor);
+
+impl Terminator {
+    /// By `termination`, offering `protocols` by ALPN.
+    pub(crate) fn new(termination: &Termination, protocols: &[&[u8]]) -> Self {
+        Self(TlsAcceptor::from(termination.config(protocols)))
+    }
+
+    /// Shakes hands with a client. Has no deadline of its own.
+    pub(crate) async fn accept(&self, stream: Stream) -> Result<Stream, (io::Error, HandshakeResult)> {
+        let accepted = self.0.accept(stream).await;
+        let tls = accepted.map_err(|error| {
+            let result = result_of(&error);
+            (error, result)
+        })?;
+        let certificates = tls.get_ref().1.peer_certificates();
+        let subject = certificates.and_then(|chain| chain.first()).and_then(|leaf| subject_of(leaf));
+        Ok(Stream::Tls(Box::new(Secure { tls: TlsStream::Server(tls), is_broken: false, subject })))
+    }
+}
+
+impl Secure {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_read(cx, buf)
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // What is taken while the socket is full stays in rustls' buffer: no more than one write's worth.
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut self.tls).poll_write_vectored(cx, slices)
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_flushed() { Poll::Ready(Ok(())) } else { Pin::new(&mut self.tls).poll_flush(cx) }
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.session().wants_write()
+    }
+
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+
+    /// Ready when rustls holds bytes it has decrypted already, or the socket has something. The latter may turn out
+    /// to be TLS's own (a session ticket, a piece of a record).
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // It wants to read exactly when it has nothing to give: neither plaintext nor the end of the stream.
+        if self.session().wants_read() { self.socket().poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    pub(super) fn socket(&self) -> &Stream {
+        self.tls.get_ref().0
+    }
+
+    pub(super) fn reset_on_close(&mut self) {
+        self.is_broken = true;
+        self.tls.get_mut().0.reset_on_close();
+    }
+
+    /// The subject of the certificate that the client showed.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// How the handshake went.
+    pub(crate) fn handshake(&self) -> HandshakeResult {
+        match self.session().handshake_kind() {
+            Some(HandshakeKind::Resumed) => HandshakeResult::Resumed,
+            _ => HandshakeResult::Full,
+        }
+    }
+
+    fn session(&self) -> &CommonState {
+        self.tls.get_ref().1
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        if self.is_broken {
+            return;
+        }
+        // Whoever closes does not wait: a socket that is full now never gets it, as before a reset.
+        let mut cx = Context::from_waker(Waker::noop());
+        let _best_effort = Pin::new(&mut self.tls).poll_shutdown(&mut cx);
+    }
+}
+
+impl fmt::Debug for Secure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secure").field("socket", self.socket()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminator").finish_non_exhaustive()
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// What a client's handshake that failed is counted as.
+fn result_of(error: &io::Error) -> HandshakeResult {
+    use rustls::Error;
+    match tls_error(error) {
+        Some(Error::AlertReceived(_)) => HandshakeResult::Alert,
+        Some(Error::NoApplicationProtocol) => HandshakeResult::NoProtocol,
+        Some(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => {
+            HandshakeResult::ClientCertificate
+        }
+        Some(Error::PeerIncompatible(_)) => HandshakeResult::Incompatible,
+        Some(_) => HandshakeResult::Malformed,
+        None => HandshakeResult::Closed,
+    }
+}

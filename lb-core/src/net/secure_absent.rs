@@ -1,0 +1,71 @@
+//! TLS left out of the build: what stands in its place and can't exist.
+
+use std::convert::Infallible;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
+use super::Stream;
+use crate::metrics::HandshakeResult;
+use crate::tls::Termination;
+
+/// A stream under TLS, of which there is none.
+#[derive(Debug)]
+pub(crate) enum Secure {}
+
+/// Ends the TLS of clients, of which there is none.
+#[derive(Clone, Debug)]
+pub(crate) struct Terminator(Infallible);
+
+impl Terminator {
+    pub(crate) fn new(termination: &Termination, protocols: &[&[u8]]) -> Self {
+        Self(termination.config(protocols))
+    }
+
+    pub(crate) async fn accept(&self, _stream: Stream) -> Result<Stream, (io::Error, HandshakeResult)> {
+        match self.0 {}
+    }
+}
+
+impl Secure {
+    pub(super) fn poll_read(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match *self {}
+    }
+
+    pub(super) fn poll_write(&mut self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match *self {}
+    }
+
+    pub(super) fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match *self {}
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match *self {}
+    }
+
+    pub(super) fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match *self {}
+    }
+
+    pub(super) fn socket(&self) -> &Stream {
+        match *self {}
+    }
+
+    pub(super) fn reset_on_close(&mut self) {
+        match *self {}
+    }
+
+    pub(crate) fn subject(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    pub(crate) fn handshake(&self) -> HandshakeResult {
+        match *self {}
+    }
+}

@@ -1,0 +1,154 @@
+//! What can be wrong with certificates and keys.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// Everything that is wrong with one TLS configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsError {
+    problems: Vec<(TlsPart, TlsProblem)>,
+}
+
+/// The part of a TLS configuration that a problem is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsPart {
+    /// The certificates given so many calls in, from 0.
+    Certificate(usize),
+    /// The authorities that sign the other side's certificates.
+    Authorities,
+    /// None in particular.
+    Whole,
+}
+
+/// One thing that is wrong; the message names the file and says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// A file can't be read.
+    #[error("{} can't be read: {error}; check the path and who may read it", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: String,
+    },
+    /// A file is damaged, or half written.
+    #[error("{} is damaged: {why}; write it again, whole", file.display())]
+    Malformed {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no certificate where one should be.
+    #[error("{} holds no certificate; name a PEM file with the chain, the site's own certificate first", file.display())]
+    NoCertificate {
+        /// The file.
+        file: PathBuf,
+    },
+    /// There is no key where one should be.
+    #[error("{} holds no private key; name a PEM file with the key in PKCS#8, SEC1 or PKCS#1, not encrypted", file.display())]
+    NoKey {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The key is not that of the certificate.
+    #[error("the key in {} is not that of the certificate in {}; name the two that belong together", key.display(), certificate.display())]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The key is of a kind that is not supported.
+    #[error("the key in {} can't be used: {why}; use ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more", key.display())]
+    Key {
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A directory holds nothing of use.
+    #[error("{} holds no certificate; put NAME.pem there, or NAME.crt and NAME.key", directory.display())]
+    EmptyDirectory {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// There is no certificate at all.
+    #[error("there is no certificate; add one")]
+    None,
+    /// A name that no certificate can have.
+    #[error("{0:?} is no name of a server; write a host name or an IP address")]
+    Name(String),
+    /// The system has no authorities.
+    #[error(
+        "this system has no certificate authorities; install its ca-certificates, or name a file of your own"
+    )]
+    NoSystemRoots,
+    /// rustls refuses the configuration.
+    #[error("TLS can't be configured so: {0}; correct it")]
+    Refused(String),
+    /// The time of a certificate is over. A warning.
+    #[error("the certificate in {} expired on {}; renew it", file.display(), day(*at))]
+    Expired {
+        /// The certificate's file.
+        file: PathBuf,
+        /// When.
+        at: SystemTime,
+    },
+    /// The time of a certificate is nearly over. A warning.
+    #[error("the certificate in {} expires on {}; renew it", file.display(), day(*at))]
+    Expiring {
+        /// The certificate's file.
+        file: PathBuf,
+        /// When.
+        at: SystemTime,
+    },
+    /// The time of a certificate has not begun. A warning.
+    #[error("the certificate in {} is not valid before {}; check this machine's clock", file.display(), day(*at))]
+    NotYetValid {
+        /// The certificate's file.
+        file: PathBuf,
+        /// When.
+        at: SystemTime,
+    },
+}
+
+impl TlsError {
+    pub(super) fn new(problems: Vec<(TlsPart, TlsProblem)>) -> Self {
+        Self { problems }
+    }
+
+    /// The problems with the parts they are of; at least one.
+    pub fn problems(&self) -> &[(TlsPart, TlsProblem)] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (_, problem)) in self.problems.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+fn day(at: SystemTime) -> String {
+    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let date = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| x509_parser::time::ASN1Time::from_timestamp(seconds).ok());
+    date.map_or_else(
+        || "an unknown day".to_owned(),
+        |date| {
+            let date = date.to_datetime();
+            format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+        },
+    )
+}

@@ -1,0 +1,33 @@
+//! TLS as configured: certificates, how they are chosen and renewed, what is asked of clients.
+//!
+//! A [`Termination`] ends the TLS of clients. It is a finished `rustls` configuration that all workers share; the
+//! bytes pass elsewhere (`net`). Nothing here owns a task: `watch` is run by the proxy.
+//!
+//! Left out on purpose: session caches to clients (tickets resume without state, on every worker), early data (it can
+//! be replayed), renegotiation (rustls has none), certificates from an ACME server.
+
+mod certificate;
+mod error;
+mod pem;
+mod store;
+mod subject;
+mod termination;
+mod tickets;
+mod watch;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+pub use certificate::{CertificateFiles, CertificateStatus};
+pub use error::{TlsError, TlsPart, TlsProblem};
+pub use termination::{ClientCertificates, MinVersion, Termination, TerminationBuilder};
+
+pub(crate) use subject::subject_of;
+pub(crate) use watch::watch;
+
+/// The one provider of cryptography, with the hybrid of X25519 and ML-KEM offered first.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
+}
