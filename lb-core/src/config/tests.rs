@@ -96,7 +96,6 @@ fn each_problem_of_a_key_has_its_line_and_its_remedy() {
 fn each_problem_of_a_frontend_has_its_line_and_its_remedy() {
     for (line, expected) in [
         ("mode = \"udp\"", "6:8: unknown mode \"udp\"; use one of http, tcp"),
-        ("http2 = true", "6:1: `http2` is not supported yet; remove it"),
         ("accept_proxy = true", "6:1: `accept_proxy` is not supported yet; remove it"),
         ("tls = { certificates = [] }", "6:24: `certificates` is empty; add"),
         ("tls = {}", "6:1: `tls` has no `certificates`; add"),
@@ -355,7 +354,7 @@ fn variables_fill_strings_and_numbers() {
 
 #[test]
 fn keys_of_later_releases_may_be_off() {
-    let frontend = "http2 = false\naccept_proxy = false";
+    let frontend = "accept_proxy = false";
     assert_eq!(problems(&around(frontend, "", "send_proxy = \"off\"\nhttp2 = false")), [""; 0]);
 }
 

@@ -11,18 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::ends::ClientEnd;
 use super::exchange::{Exchange, Next};
 use super::filter::Edits;
 use super::h1::Connection;
+use super::h2::{self, PREFACE};
 use super::head::{RequestHead, ResponseHead};
 use super::service::Entry;
 use super::upgraded::Upgraded;
 use crate::backend::Server;
 use crate::metrics::OpenConnection;
-use crate::net::{ClientAddress, Deadline, Entered, Registration, Stream, linger};
+use crate::net::{ClientAddress, Deadline, Entered, Registration, Secure, Stream, linger};
 
 /// A client's connection: a future that ends when the connection does.
 ///
@@ -40,6 +43,7 @@ enum State {
     Idle(Idle),
     Active(ReusableBoxFuture<'static, After>),
     Tunnel(Pin<Box<Upgraded>>),
+    Multiplexed(Pin<Box<dyn Future<Output = ()> + Send>>),
     Closed,
 }
 
@@ -61,14 +65,16 @@ pub(crate) struct Peer {
     pub(crate) deadline: Deadline,
     /// No request has been read yet, and the deadline is that of the first head.
     pub(crate) is_new: bool,
-    _open: OpenConnection,
+    /// Absent where several requests go on side by side: their connection is counted, not they.
+    _open: Option<OpenConnection>,
 }
 
 /// What a connection is after some exchanges.
-#[derive(Debug)]
 pub(crate) enum After {
     Idle(Idle),
     Tunnel(Pin<Box<Upgraded>>),
+    /// It carries several exchanges at a time.
+    Multiplexed(Pin<Box<dyn Future<Output = ()> + Send>>),
     Closed,
 }
 
@@ -92,7 +98,7 @@ impl ClientConnection {
         let service = entry.service.load_full();
         let deadline = Deadline::at(Instant::now() + service.timeouts.head);
         let open = service.metrics.connection_opened();
-        let peer = Peer { client, entry: Arc::clone(&entry), deadline, is_new: true, _open: open };
+        let peer = Peer { client, entry: Arc::clone(&entry), deadline, is_new: true, _open: Some(open) };
         let idle = Idle { stream, peer };
         let state = if service.entrance.is_open() {
             State::Idle(idle)
@@ -117,6 +123,7 @@ impl ClientConnection {
         match after {
             After::Idle(idle) => State::Idle(idle),
             After::Tunnel(tunnel) => State::Tunnel(tunnel),
+            After::Multiplexed(connection) => State::Multiplexed(connection),
             After::Closed => State::Closed,
         }
     }
@@ -162,6 +169,11 @@ impl Future for ClientConnection {
                     this.state = State::Tunnel(tunnel);
                     return polled;
                 }
+                State::Multiplexed(mut connection) => {
+                    let polled = connection.as_mut().poll(cx);
+                    this.state = State::Multiplexed(connection);
+                    return polled;
+                }
                 State::Closed => return Poll::Ready(()),
             };
         }
@@ -182,6 +194,12 @@ impl Idle {
 }
 
 impl Peer {
+    /// The same client, for one of several requests that go on side by side.
+    pub(super) fn of_stream(&self) -> Self {
+        let deadline = Deadline::at(Instant::now());
+        Self { client: self.client, entry: Arc::clone(&self.entry), deadline, is_new: false, _open: None }
+    }
+
     /// Ready when the client has had its time to say something.
     fn poll_first_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.entry.connections.is_draining() {
@@ -205,6 +223,9 @@ async fn enter(idle: Idle) -> After {
     match entered.await {
         Ok(Some(Entered { stream, client, .. })) => {
             peer.client = client;
+            if stream.secure().and_then(Secure::protocol) == Some(h2::PROTOCOL) {
+                return After::Multiplexed(Box::pin(h2::serve(stream, Bytes::new(), peer)));
+            }
             After::Idle(Idle { stream, peer })
         }
         Ok(None) => After::Closed,
@@ -221,6 +242,10 @@ async fn exchanges(idle: Idle) -> After {
     let shared = Arc::clone(&peer.entry.shared);
     let mut scratch = shared.scratch.take().unwrap_or_default();
     let mut client = Connection::new(stream, &shared.resources);
+    if peer.is_new && peer.entry.service.load().http2 && begins_with(&mut client, &mut peer, PREFACE).await {
+        let (stream, read) = client.into_read(&shared.resources);
+        return After::Multiplexed(Box::pin(h2::serve(stream, read, peer)));
+    }
     let next = loop {
         let service = peer.entry.service.load_full();
         match Exchange::new(&mut peer, &mut client, &mut scratch, &service, &shared).run().await {
@@ -240,6 +265,26 @@ async fn exchanges(idle: Idle) -> After {
             After::Closed
         }
         Next::Tunnel(server) => After::Tunnel(Box::pin(Upgraded::new(client, *server, peer, &shared))),
+    }
+}
+
+/// Whether the client begins with `preface`: known at its first other byte, or when it takes too long.
+async fn begins_with(client: &mut Connection, peer: &mut Peer, preface: &[u8]) -> bool {
+    poll_fn(|cx| match client.poll_begins_with(cx, preface) {
+        Poll::Ready(begins) => Poll::Ready(begins),
+        Poll::Pending => peer.deadline.poll(cx).map(|()| false),
+    })
+    .await
+}
+
+impl fmt::Debug for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle(_) => "Idle",
+            Self::Tunnel(_) => "Tunnel",
+            Self::Multiplexed(_) => "Multiplexed",
+            Self::Closed => "Closed",
+        })
     }
 }
 

@@ -12,11 +12,12 @@ use http::{HeaderValue, header};
 use httpdate::HttpDate;
 use tokio::time::Instant;
 
-use super::body::Sink;
 use super::connection::{Peer, Scratch};
 use super::edits::HeaderEdits;
-use super::h1::{Connection, Encoder, HeadLimits, Persistence, encode_reply, without_port};
-use super::head::{Field, TargetForm, Version, values};
+use super::ends::{ClientEnd, HeadLimits};
+use super::head::{Field, RequestHead, TargetForm, values};
+use super::host::without_port;
+use super::outgoing::{OutgoingReply, Persistence};
 use super::path::normalise;
 use super::record::Record;
 use super::refusal::Refusal;
@@ -29,9 +30,9 @@ use crate::net::Deadline;
 
 /// A request being served.
 #[derive(Debug)]
-pub(crate) struct Exchange<'a> {
+pub(crate) struct Exchange<'a, C> {
     pub(super) peer: &'a mut Peer,
-    pub(super) client: &'a mut Connection,
+    pub(super) client: &'a mut C,
     pub(super) scratch: &'a mut Scratch,
     pub(super) service: &'a Service,
     pub(super) shared: &'a Shared,
@@ -76,10 +77,10 @@ impl From<Refusal> for Unserved<'_> {
     }
 }
 
-impl<'a> Exchange<'a> {
+impl<'a, C: ClientEnd> Exchange<'a, C> {
     pub(crate) fn new(
         peer: &'a mut Peer,
-        client: &'a mut Connection,
+        client: &'a mut C,
         scratch: &'a mut Scratch,
         service: &'a Service,
         shared: &'a Shared,
@@ -207,12 +208,11 @@ impl<'a> Exchange<'a> {
     async fn answer(&mut self, reply: &Reply, edits: Option<&HeaderEdits>, closes: bool) -> Next {
         let is_read = self.has_head && self.client.discard_body();
         let persistence = self.persistence(!closes && is_read);
-        let is_answer_to_head = self.has_head && self.scratch.request.is_head;
-        self.client.retract();
-        let queue = self.client.start_message(Encoder::Plain);
+        let none = RequestHead::default();
+        let request = if self.has_head { &self.scratch.request } else { &none };
         let date = HttpDate::from(SystemTime::now());
-        encode_reply(queue, reply, edits, date, persistence, is_answer_to_head);
-        self.record.sent_bytes += queue.len() as u64;
+        self.record.sent_bytes +=
+            self.client.write_reply(OutgoingReply { reply, edits, date, request, persistence });
         self.record.status = Some(reply.status().as_u16());
         if !self.flush().await {
             return Next::Close;
@@ -230,21 +230,18 @@ impl<'a> Exchange<'a> {
         if is_read && is_last { Next::Close } else { Next::Linger }
     }
 
-    /// Whether the client's connection stays open, and how it is told.
+    /// Whether the client's connection stays open.
     pub(super) fn persistence(&self, may_stay: bool) -> Persistence {
         let request = &self.scratch.request;
         if !may_stay || !request.keeps_alive || self.peer.entry.connections.is_draining() {
             return Persistence::Close;
         }
-        match request.version {
-            Version::Http10 => Persistence::OpenForHttp10,
-            Version::Http11 => Persistence::Open,
-        }
+        Persistence::Open
     }
 
     /// Whether a client in clear text came to a port of TLS.
     fn is_clear_text(&self) -> bool {
-        self.service.entrance.tls.is_some() && self.client.secure().is_none()
+        self.service.entrance.tls.is_some() && !self.client.is_secure()
     }
 
     /// Writes what is queued to the client; false if the client doesn't take it.

@@ -7,15 +7,14 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::body::{Sink, SourceError, Transfer, TransferError};
+use super::body::{SourceError, Transfer, TransferError};
+use super::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use super::exchange::{Exchange, Next, Patience, Unserved};
 use super::filter::{Request, Response, Verdict};
 use super::forwarded::Forwarded;
-use super::h1::{
-    Connection, Encoder, HeadEdits, HeadError, HeadLimits, OutgoingRequest, OutgoingResponse, Persistence,
-    encode_interim, encode_request, encode_response, request_encoder,
-};
-use super::head::{BodyLength, Version};
+use super::h1::Connection;
+use super::head::BodyLength;
+use super::outgoing::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence};
 use super::path::normalise;
 use super::refusal::Refusal;
 use super::reply::Reply;
@@ -23,7 +22,7 @@ use super::route::Plan;
 use super::upgraded::ServerSide;
 use crate::backend::{PickInput, Refused};
 use crate::metrics::Reason;
-use crate::net::{Blocked, Secure};
+use crate::net::Blocked;
 use crate::upstream::{Lease, Upstream};
 
 /// Heads of responses are bounded as the default is for requests: no configuration can know what its servers send.
@@ -66,7 +65,7 @@ enum Moved {
     BeforeAnything,
 }
 
-impl<'a> Exchange<'a> {
+impl<'a, C: ClientEnd> Exchange<'a, C> {
     /// Serves the request from a backend.
     pub(super) async fn forward(&mut self, plan: &Plan, at: usize) -> Result<Next, Unserved<'a>> {
         let upstream = &*self.service.upstreams[at].upstream;
@@ -103,7 +102,7 @@ impl<'a> Exchange<'a> {
                 bytes: self.client.head_bytes(),
                 edits: &mut self.scratch.request_edits,
                 client: self.peer.client.socket(),
-                client_subject: self.client.secure().and_then(Secure::subject),
+                client_subject: self.client.client_subject(),
                 frontend: &self.service.name,
                 backend: upstream.backend().name(),
             });
@@ -261,7 +260,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Whether the request can be repeated without the risk that it is carried out twice.
-    fn may_send_again(&self, upstream: &Upstream, server: &Connection) -> bool {
+    fn may_send_again(&self, upstream: &Upstream, server: &impl ServerEnd) -> bool {
         let request = &self.scratch.request;
         let is_harmless = request.is_idempotent(self.client.head_bytes()) || !server.has_written();
         is_harmless && self.record.retries < upstream.backend().retries()
@@ -298,26 +297,21 @@ impl<'a> Exchange<'a> {
             }
             target.extend_from_slice(&bytes[request.target.path_and_query]);
         }
-        let encoder = request_encoder(request);
-        let queue = reached.server.start_message(encoder);
-        encode_request(
-            queue,
-            OutgoingRequest {
-                head: request,
-                bytes,
-                target,
-                default_host: reached.lease.server().name(),
-                edits: HeadEdits { route: plan.request_headers(), filters: request_edits },
-                forwarded,
-            },
-        );
+        reached.server.write_request(OutgoingRequest {
+            head: request,
+            bytes,
+            target,
+            default_host: reached.lease.server().name(),
+            edits: HeadEdits { route: plan.request_headers(), filters: request_edits },
+            forwarded,
+        });
     }
 
     /// Sends head and body, and reads until the response's final head.
     async fn talk(
         &mut self,
         upstream: &Upstream,
-        server: &mut Connection,
+        server: &mut impl ServerEnd,
         upload: &mut Transfer,
     ) -> Result<(), Broken> {
         let (client, shared) = (&mut *self.client, self.shared);
@@ -367,9 +361,8 @@ impl<'a> Exchange<'a> {
                     let error = HeadError::TooManyInterims;
                     return Poll::Ready(Err(Broken::Server { error, is_untouched: false }));
                 }
-                // RFC 9110 section 15.2: never to an HTTP/1.0 client.
-                if request.version == Version::Http11 {
-                    encode_interim(client.queue(), response, server.head_bytes());
+                if request.version.knows_interims() {
+                    client.write_interim(response, server.head_bytes());
                 }
             }
             // A client that waits for a 100 is not late: its server is.
@@ -409,16 +402,15 @@ impl<'a> Exchange<'a> {
         if self.service.access_log.is_some() {
             self.record.first_byte = Some(self.record.began.elapsed());
         }
-        let has_unknown_length = response.body == BodyLength::Unknown;
-        let is_chunked = has_unknown_length && request.version == Version::Http11;
+        let is_delimited = response.body != BodyLength::Unknown || request.version.delimits_bodies();
         let is_request_read = self.client.is_body_ended();
         let persistence = if is_upgraded {
             Persistence::Upgrade
         } else {
-            self.persistence(is_request_read && (is_chunked || !has_unknown_length))
+            self.persistence(is_request_read && is_delimited)
         };
         self.filter_response(&reached.server);
-        self.write_response(plan, &reached.server, persistence, is_chunked);
+        self.write_response(plan, &reached.server, persistence);
         let mut download = Transfer::default();
         let moved = self.move_bodies(upstream, &mut reached.server, &mut upload, &mut download).await;
         self.record.received_bytes += upload.moved();
@@ -442,16 +434,13 @@ impl<'a> Exchange<'a> {
             }
             Moved::Failed(reason) => {
                 self.record.reason = Some(reason);
-                if has_unknown_length && !is_chunked {
-                    // Only a reset tells this client that the body is not whole.
-                    self.client.reset_on_close();
-                }
+                self.client.break_off();
                 Ok(Next::Close)
             }
         }
     }
 
-    fn filter_response(&mut self, server: &Connection) {
+    fn filter_response(&mut self, server: &impl ServerEnd) {
         for filter in self.service.filters.iter().rev() {
             filter.response(&mut Response {
                 head: &self.scratch.response,
@@ -461,34 +450,21 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn write_response(
-        &mut self,
-        plan: &Plan,
-        server: &Connection,
-        persistence: Persistence,
-        is_chunked: bool,
-    ) {
-        let encoder = if is_chunked { Encoder::Chunked { left: 0 } } else { Encoder::Plain };
-        let queue = self.client.start_message(encoder);
-        let before = queue.len();
-        encode_response(
-            queue,
-            OutgoingResponse {
-                head: &self.scratch.response,
-                bytes: server.head_bytes(),
-                edits: HeadEdits { route: plan.response_headers(), filters: &self.scratch.response_edits },
-                persistence,
-                is_chunked,
-            },
-        );
-        self.record.sent_bytes += (queue.len() - before) as u64;
+    fn write_response(&mut self, plan: &Plan, server: &impl ServerEnd, persistence: Persistence) {
+        self.record.sent_bytes += self.client.write_response(OutgoingResponse {
+            head: &self.scratch.response,
+            bytes: server.head_bytes(),
+            edits: HeadEdits { route: plan.response_headers(), filters: &self.scratch.response_edits },
+            request: &self.scratch.request,
+            persistence,
+        });
     }
 
     /// Moves the response's body, and what is left of the request's meanwhile.
     async fn move_bodies(
         &mut self,
         upstream: &Upstream,
-        server: &mut Connection,
+        server: &mut impl ServerEnd,
         upload: &mut Transfer,
         download: &mut Transfer,
     ) -> Moved {
@@ -525,14 +501,18 @@ impl<'a> Exchange<'a> {
     /// Gives the server's connection back to its pool, if it can serve again.
     fn release(&self, upstream: &Upstream, reached: Reached) {
         let Reached { server, lease, .. } = reached;
-        let is_reusable = self.scratch.response.keeps_alive
-            && server.is_body_ended()
-            && !server.has_more()
-            && server.is_flushed()
-            && self.client.is_body_ended();
+        let is_reusable = self.is_reusable(&server);
         let stream = server.into_stream(&self.shared.resources);
         if is_reusable {
             upstream.keep(&lease, stream, Instant::now().into_std());
         }
+    }
+
+    fn is_reusable(&self, server: &impl ServerEnd) -> bool {
+        self.scratch.response.keeps_alive
+            && server.is_body_ended()
+            && !server.has_more()
+            && server.is_flushed()
+            && self.client.is_body_ended()
     }
 }

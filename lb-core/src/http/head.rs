@@ -195,6 +195,7 @@ pub(crate) enum Version {
     Http10,
     #[default]
     Http11,
+    Http2,
 }
 
 impl Version {
@@ -202,7 +203,18 @@ impl Version {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
         }
+    }
+
+    /// Whether the client understands interim responses (RFC 9110 section 15.2).
+    pub(crate) fn knows_interims(self) -> bool {
+        self != Self::Http10
+    }
+
+    /// Whether the end of a body without a length can be told otherwise than by closing the connection.
+    pub(crate) fn delimits_bodies(self) -> bool {
+        self != Self::Http10
     }
 }
 

@@ -1,17 +1,22 @@
 //! The L7 journey: a request's head is read, routed and filtered, a server is chosen, and both bodies move.
 //!
 //! `connection` owns a client's connection from accept to close; each `exchange` on it is one request with its
-//! response. An exchange knows no protocol: `h1` gives it heads (`head`) and bodies (`body`).
+//! response. An exchange knows no protocol: `h1` and `h2` give it its ends (`ends`), which have heads (`head`) and bodies
+//! (`body`).
 
 mod body;
 mod connection;
 pub mod edits;
+mod ends;
 mod exchange;
 mod filter;
 mod forwarded;
 mod forwarding;
 mod h1;
+mod h2;
 mod head;
+mod host;
+mod outgoing;
 pub mod path;
 mod record;
 mod refusal;
@@ -28,4 +33,5 @@ pub use settings::{FrontendTimeouts, Limits};
 pub(crate) use connection::ClientConnection;
 #[cfg(feature = "fuzz")]
 pub(crate) use h1::properties as h1_properties;
+pub(crate) use h2::PROTOCOL as HTTP2;
 pub(crate) use service::{Entry, RouteTarget, Service, Shared, UpstreamUse};

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::body::SourceError;
-use super::h1::HeadError;
+use super::ends::HeadError;
 use super::reply::Reply;
 use crate::metrics::Reason;
 use crate::upstream::LeaseError;

@@ -36,6 +36,8 @@ pub(crate) struct Service {
     pub(crate) upstreams: Box<[UpstreamUse]>,
     pub(crate) timeouts: FrontendTimeouts,
     pub(crate) limits: Limits,
+    /// HTTP/2 is spoken too.
+    pub(crate) http2: bool,
     pub(crate) trusted_proxies: Arc<[IpNet]>,
     pub(crate) metrics: FrontendShard,
     /// Requests that no backend answered.

@@ -96,6 +96,11 @@ impl Secure {
         self.subject.as_deref()
     }
 
+    /// The protocol that was agreed on by ALPN.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.session().alpn_protocol()
+    }
+
     /// How the handshake went.
     pub(crate) fn handshake(&self) -> HandshakeResult {
         match self.session().handshake_kind() {

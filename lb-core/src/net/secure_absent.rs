@@ -65,6 +65,10 @@ impl Secure {
         match *self {}
     }
 
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        match *self {}
+    }
+
     pub(crate) fn handshake(&self) -> HandshakeResult {
         match *self {}
     }

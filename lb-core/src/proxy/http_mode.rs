@@ -13,14 +13,15 @@ use super::{BuildError, BuildProblem};
 use crate::backend::Backend;
 use crate::http::route::{Plan, Route, Router};
 use crate::http::{
-    ClientConnection, Entry, Filter, FrontendTimeouts, Limits, RouteTarget, Service, Shared, UpstreamUse,
+    ClientConnection, Entry, Filter, FrontendTimeouts, HTTP2, Limits, RouteTarget, Service, Shared,
+    UpstreamUse,
 };
 use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream, Terminator};
 use crate::tls::Termination;
 
-/// What is offered by ALPN.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// What is offered by ALPN, the best first.
+const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
 
 /// Builds a frontend that reads requests and routes each to a backend. Made by [`Frontend::http`].
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub struct HttpFrontend {
     pub(super) filters: Vec<Arc<dyn Filter>>,
     timeouts: FrontendTimeouts,
     limits: Limits,
+    http2: bool,
     trusted_proxies: Vec<IpNet>,
     pub(super) tls: Option<Termination>,
 }
@@ -56,6 +58,7 @@ impl Frontend {
             filters: Vec::new(),
             timeouts: FrontendTimeouts::default(),
             limits: Limits::default(),
+            http2: true,
             trusted_proxies: Vec::new(),
             tls: None,
         }
@@ -104,6 +107,13 @@ impl HttpFrontend {
         self
     }
 
+    /// Whether HTTP/2 is spoken with clients that ask for it, beside HTTP/1.1. Default: yes.
+    #[must_use]
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
+        self
+    }
+
     /// Believes the X-Forwarded-For, -Proto and -Host of clients in these networks. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
@@ -130,7 +140,7 @@ impl HttpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no route, routes that can't be built.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, filters, timeouts, limits, trusted_proxies, tls } = self;
+        let Self { listening, routes, filters, timeouts, limits, http2, trusted_proxies, tls } = self;
         let mut problems = Vec::new();
         if routes.is_empty() {
             problems.push(BuildProblem::NoRoute);
@@ -150,8 +160,9 @@ impl HttpFrontend {
             filters: filters.into(),
             timeouts,
             limits,
+            http2,
             trusted_proxies: trusted_proxies.into(),
-            terminator: tls.as_ref().map(|tls| Terminator::new(tls, PROTOCOLS)),
+            terminator: tls.as_ref().map(|tls| Terminator::new(tls, &PROTOCOLS[usize::from(!http2)..])),
             tls,
         };
         listening.build(Arc::new(mode), problems)
@@ -194,6 +205,7 @@ struct HttpMode {
     filters: Arc<[Arc<dyn Filter>]>,
     timeouts: FrontendTimeouts,
     limits: Limits,
+    http2: bool,
     trusted_proxies: Arc<[IpNet]>,
     tls: Option<Termination>,
     terminator: Option<Terminator>,
@@ -226,6 +238,7 @@ impl Mode for HttpMode {
             upstreams: upstreams.collect(),
             timeouts: self.timeouts,
             limits: self.limits,
+            http2: self.http2,
             trusted_proxies: Arc::clone(&self.trusted_proxies),
             metrics: seat.metrics.frontend(seat.frontend).shard(seat.worker),
             unrouted: requests(""),

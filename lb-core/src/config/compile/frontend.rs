@@ -65,7 +65,8 @@ fn http(
                 .idle(frontend.timeouts.idle.duration())
                 .body(frontend.timeouts.body.duration()),
         )
-        .limits(limits(&frontend.limits));
+        .limits(limits(&frontend.limits))
+        .http2(frontend.http2);
     for route in frontend.routes.iter().flat_map(|routes| routes.iter()) {
         http = http.route(route::compile(route, backends, problems));
     }

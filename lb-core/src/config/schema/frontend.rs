@@ -23,6 +23,7 @@ pub(crate) struct Frontend {
     pub(crate) max_connections: usize,
     pub(crate) backend: Option<At<String>>,
     pub(crate) trusted_proxies: Option<Several<Parsed<Network>>>,
+    pub(crate) http2: bool,
     pub(crate) tls: Option<At<FrontendTls>>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
@@ -52,6 +53,7 @@ impl Record for Frontend {
             max_connections: keys.or("max_connections", 0),
             backend: keys.take("backend"),
             trusted_proxies: keys.take("trusted_proxies").map(|at| at.value),
+            http2: keys.or("http2", true),
             tls: keys.take("tls"),
             timeouts: keys.or("timeouts", Timeouts::default()),
             limits: keys.or("limits", Limits::default()),
@@ -64,7 +66,7 @@ impl Record for Frontend {
 fn without_effect(keys: &mut Keys<'_>) {
     let timeouts = keys.value("timeouts").and_then(|timeouts| timeouts.keys(Timeouts::KIND).ok());
     let of_timeouts = timeouts.map(|mut timeouts| ["head", "body"].map(|key| (key, timeouts.value(key))));
-    let of_frontend = ["limits", "trusted_proxies"].map(|key| (key, keys.value(key)));
+    let of_frontend = ["http2", "limits", "trusted_proxies"].map(|key| (key, keys.value(key)));
     for (key, value) in of_timeouts.into_iter().flatten().chain(of_frontend) {
         if let Some(value) = value {
             let what = format_args!("`{key}` has no effect in mode tcp");

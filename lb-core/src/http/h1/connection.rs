@@ -3,10 +3,17 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::incoming::{HeadError, HeadLimits, Incoming};
+use bytes::Bytes;
+
+use super::encode::{
+    encode_interim, encode_reply, encode_request, encode_response, request_encoder, response_encoder,
+};
+use super::incoming::Incoming;
 use super::outgoing::{Encoder, Outgoing};
 use crate::http::body::{Payload, Sink, Source, SourceError};
-use crate::http::head::{RequestHead, ResponseHead};
+use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
+use crate::http::head::{BodyLength, RequestHead, ResponseHead};
+use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
 use crate::net::{Buffer, Resources, Secure, Stream};
 
 /// A stream with the two halves that give its bytes their meaning.
@@ -18,6 +25,8 @@ pub(crate) struct Connection {
     stream: Stream,
     incoming: Incoming,
     outgoing: Outgoing,
+    /// Nothing but the connection's end tells where the body that goes out ends.
+    ends_by_close: bool,
 }
 
 impl Connection {
@@ -27,6 +36,7 @@ impl Connection {
             stream,
             incoming: Incoming::new(resources.take_buffer()),
             outgoing: Outgoing::new(resources.take_queue()),
+            ends_by_close: false,
         }
     }
 
@@ -37,6 +47,17 @@ impl Connection {
         self.stream
     }
 
+    /// For another protocol: the stream, and what was read of it.
+    pub(crate) fn into_read(self, resources: &Resources) -> (Stream, Bytes) {
+        let read = Bytes::copy_from_slice(self.incoming.unparsed());
+        (self.into_stream(resources), read)
+    }
+
+    /// Whether the peer's first bytes are `preface`; ready as soon as that is decided.
+    pub(crate) fn poll_begins_with(&mut self, cx: &mut Context<'_>, preface: &[u8]) -> Poll<bool> {
+        self.incoming.poll_begins_with(cx, &mut self.stream, preface)
+    }
+
     /// For a tunnel: the stream, and the buffer with what was read beyond the last head.
     pub(crate) fn into_tunnel(self, resources: &Resources) -> (Stream, Buffer) {
         resources.put_queue(self.outgoing.into_queue());
@@ -45,7 +66,16 @@ impl Connection {
         (self.stream, buffer)
     }
 
-    pub(crate) fn poll_request(
+    /// Where the next head is written; `encoder` frames the body behind it.
+    fn start_message(&mut self, encoder: Encoder) -> &mut Vec<u8> {
+        self.outgoing.start_message();
+        self.outgoing.set_encoder(encoder);
+        self.outgoing.queue()
+    }
+}
+
+impl ClientEnd for Connection {
+    fn poll_request(
         &mut self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
@@ -54,7 +84,93 @@ impl Connection {
         self.incoming.poll_request(cx, &mut self.stream, limits, head)
     }
 
-    pub(crate) fn poll_response(
+    fn head_bytes(&self) -> &[u8] {
+        self.incoming.head_bytes()
+    }
+
+    fn has_more(&self) -> bool {
+        self.incoming.has_more()
+    }
+
+    fn is_secure(&self) -> bool {
+        self.stream.secure().is_some()
+    }
+
+    fn client_subject(&self) -> Option<&str> {
+        self.stream.secure().and_then(Secure::subject)
+    }
+
+    fn limit_body(&mut self, bytes: u64) {
+        self.incoming.limit_body(bytes);
+    }
+
+    fn is_body_ended(&self) -> bool {
+        self.incoming.is_body_ended()
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.incoming.is_replayable()
+    }
+
+    fn rewind(&mut self, length: u64) {
+        self.incoming.rewind(length);
+    }
+
+    fn discard_body(&mut self) -> bool {
+        if self.incoming.is_replayable() {
+            self.incoming.consume(self.incoming.payload().len());
+        }
+        self.incoming.is_body_ended()
+    }
+
+    fn write_interim(&mut self, head: &ResponseHead, bytes: &[u8]) {
+        encode_interim(self.outgoing.queue(), head, bytes);
+    }
+
+    fn write_response(&mut self, response: OutgoingResponse<'_>) -> u64 {
+        let encoder = response_encoder(&response);
+        self.ends_by_close = response.head.body == BodyLength::Unknown && encoder == Encoder::Plain;
+        let queue = self.start_message(encoder);
+        let before = queue.len();
+        encode_response(queue, &response);
+        (queue.len() - before) as u64
+    }
+
+    fn write_reply(&mut self, reply: OutgoingReply<'_>) -> u64 {
+        self.outgoing.retract();
+        self.ends_by_close = false;
+        let queue = self.start_message(Encoder::Plain);
+        encode_reply(queue, &reply);
+        queue.len() as u64
+    }
+
+    fn has_written(&self) -> bool {
+        self.outgoing.has_written()
+    }
+
+    fn break_off(&mut self) {
+        if self.ends_by_close {
+            // Only a reset tells this client that the body is not whole.
+            self.stream.reset_on_close();
+        }
+    }
+}
+
+impl ServerEnd for Connection {
+    fn write_request(&mut self, request: OutgoingRequest<'_>) {
+        let encoder = request_encoder(request.head);
+        encode_request(self.start_message(encoder), &request);
+    }
+
+    fn has_written(&self) -> bool {
+        self.outgoing.has_written()
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.outgoing.is_flushed() && self.stream.is_flushed()
+    }
+
+    fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
@@ -64,76 +180,16 @@ impl Connection {
         self.incoming.poll_response(cx, &mut self.stream, limits, is_answer_to_head, head)
     }
 
-    /// Where the next head is written; `encoder` frames the body behind it.
-    pub(crate) fn start_message(&mut self, encoder: Encoder) -> &mut Vec<u8> {
-        self.outgoing.start_message();
-        self.outgoing.set_encoder(encoder);
-        self.outgoing.queue()
-    }
-
-    /// Queues an interim head before the message to come.
-    pub(crate) fn queue(&mut self) -> &mut Vec<u8> {
-        self.outgoing.queue()
-    }
-
-    /// Takes back what is queued and not yet written.
-    pub(crate) fn retract(&mut self) {
-        self.outgoing.retract();
-    }
-
-    pub(crate) fn head_bytes(&self) -> &[u8] {
+    fn head_bytes(&self) -> &[u8] {
         self.incoming.head_bytes()
     }
 
-    pub(crate) fn has_written(&self) -> bool {
-        self.outgoing.has_written()
-    }
-
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.outgoing.is_flushed() && self.stream.is_flushed()
-    }
-
-    /// The TLS that protects it, if any does.
-    pub(crate) fn secure(&self) -> Option<&Secure> {
-        self.stream.secure()
-    }
-
-    /// The scheme of what is asked for over it.
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.secure().is_some() { "https" } else { "http" }
-    }
-
-    pub(crate) fn has_more(&self) -> bool {
+    fn has_more(&self) -> bool {
         self.incoming.has_more()
     }
 
-    pub(crate) fn is_body_ended(&self) -> bool {
+    fn is_body_ended(&self) -> bool {
         self.incoming.is_body_ended()
-    }
-
-    pub(crate) fn is_replayable(&self) -> bool {
-        self.incoming.is_replayable()
-    }
-
-    pub(crate) fn rewind(&mut self, length: u64) {
-        self.incoming.rewind(length);
-    }
-
-    pub(crate) fn limit_body(&mut self, bytes: u64) {
-        self.incoming.limit_body(bytes);
-    }
-
-    /// Throws away the body where all of it has arrived; false if some is still to come.
-    pub(crate) fn discard_body(&mut self) -> bool {
-        if self.incoming.is_replayable() {
-            self.incoming.consume(self.incoming.payload().len());
-        }
-        self.incoming.is_body_ended()
-    }
-
-    /// Makes the close a reset, so that the peer knows that the message is broken.
-    pub(crate) fn reset_on_close(&mut self) {
-        self.stream.reset_on_close();
     }
 }
 

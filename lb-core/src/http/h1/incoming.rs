@@ -1,12 +1,12 @@
 //! What a connection reads: heads, then the body that each announces.
 
-use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::chunked::Chunked;
 use super::framing::Framing;
-use super::parse::{self, ParseError};
+use super::parse;
 use crate::http::body::{Payload, SourceError};
+use crate::http::ends::{HeadError, HeadLimits};
 use crate::http::head::{BodyLength, RequestHead, ResponseHead};
 use crate::net::{Buffer, Fill, Stream};
 
@@ -46,44 +46,6 @@ enum Body {
     },
 }
 
-/// Bounds of a head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadLimits {
-    pub(crate) bytes: usize,
-    pub(crate) fields: usize,
-}
-
-/// Why there is no head.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HeadError {
-    /// Closed between messages; not an error of anybody.
-    #[error("closed before a message")]
-    Closed,
-    #[error("closed inside a head")]
-    Truncated,
-    #[error("head over the limit")]
-    TooLarge,
-    #[error("request target over the limit")]
-    TargetTooLong,
-    #[error("more fields than the limit")]
-    TooManyFields,
-    #[error("more interim responses than the limit")]
-    TooManyInterims,
-    #[error(transparent)]
-    Parse(ParseError),
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl From<ParseError> for HeadError {
-    fn from(error: ParseError) -> Self {
-        match error {
-            ParseError::TooManyFields => Self::TooManyFields,
-            error => Self::Parse(error),
-        }
-    }
-}
-
 impl Incoming {
     pub(crate) fn new(buffer: Buffer) -> Self {
         Self { buffer, body: Body::Length { left: 0 }, scanned: 0, allowance: u64::MAX }
@@ -101,6 +63,34 @@ impl Incoming {
     /// Whether bytes have arrived that no message has taken yet.
     pub(crate) fn has_more(&self) -> bool {
         !self.buffer.is_empty()
+    }
+
+    /// The bytes that no message has taken yet.
+    pub(crate) fn unparsed(&self) -> &[u8] {
+        self.buffer.filled()
+    }
+
+    /// Whether the first bytes are `preface`. A failing stream does not begin with it: who reads on meets the failure.
+    pub(crate) fn poll_begins_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        preface: &[u8],
+    ) -> Poll<bool> {
+        loop {
+            let filled = self.buffer.filled();
+            let length = filled.len().min(preface.len());
+            if filled[..length] != preface[..length] {
+                return Poll::Ready(false);
+            }
+            if length == preface.len() {
+                return Poll::Ready(true);
+            }
+            match ready!(self.buffer.poll_fill(cx, stream, usize::MAX)) {
+                Ok(Fill::Bytes(_)) => {}
+                Ok(Fill::End | Fill::Full) | Err(_) => return Poll::Ready(false),
+            }
+        }
     }
 
     /// Reads the next request's head.

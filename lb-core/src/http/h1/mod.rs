@@ -8,18 +8,12 @@ mod chunked;
 mod connection;
 mod encode;
 mod framing;
-mod host;
 mod incoming;
 mod outgoing;
 mod parse;
 #[cfg(feature = "fuzz")]
 pub(crate) mod properties;
 
+pub(crate) use chunked::is_forbidden_trailer;
 pub(crate) use connection::Connection;
-pub(crate) use encode::{
-    HeadEdits, OutgoingRequest, OutgoingResponse, Persistence, encode_interim, encode_reply, encode_request,
-    encode_response, request_encoder,
-};
-pub(crate) use host::without_port;
-pub(crate) use incoming::{HeadError, HeadLimits};
-pub(crate) use outgoing::Encoder;
+pub(crate) use parse::request as parse_request;

@@ -8,32 +8,14 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Status};
 
 use super::framing::{self, Framing};
-use super::host::is_valid_authority;
+use crate::http::ends::ParseError;
 use crate::http::head::{
     BodyLength, Field, Known, RequestHead, ResponseHead, Span, Target, TargetForm, Version,
 };
+use crate::http::host::is_valid_authority;
 
 /// Field lists up to this long are parsed on the stack.
 const FIELDS_ON_STACK: usize = 256;
-
-/// Why a head was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ParseError {
-    #[error("malformed start line or field")]
-    Malformed,
-    #[error("bare carriage return or line feed")]
-    BareLineEnd,
-    #[error("more fields than the limit")]
-    TooManyFields,
-    #[error("Content-Length and Transfer-Encoding together, repeated, or malformed")]
-    Framing,
-    #[error("Host missing, repeated, malformed, or not that of the target")]
-    Host,
-    #[error("malformed request target")]
-    Target,
-    #[error("invalid status code")]
-    Status,
-}
 
 /// Parses the request head at the front of `bytes`; `None` until it is complete, then its length.
 pub(crate) fn request(

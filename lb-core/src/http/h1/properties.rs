@@ -1,13 +1,14 @@
 //! What holds for any bytes that the parsers of this room are given (see [`crate::fuzz`]).
 
 use super::chunked::{BadChunk, Chunked};
+use super::encode::{encode_request, encode_response};
 use super::framing::Framing;
 use super::parse;
-use super::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence, encode_request, encode_response};
 use crate::fuzz::reference::{self, Body};
 use crate::http::edits::HeaderEdits;
 use crate::http::filter::Edits;
 use crate::http::head::{BodyLength, Known, RequestHead, ResponseHead, Target};
+use crate::http::outgoing::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence};
 
 const MAX_FIELDS: usize = 128;
 
@@ -66,7 +67,7 @@ fn send_request(head: &RequestHead, bytes: &[u8]) -> Option<Vec<u8>> {
     let edits = HeadEdits { route: &route, filters: &filters };
     let request =
         OutgoingRequest { head, bytes, target: &target, default_host: "server", edits, forwarded: None };
-    encode_request(&mut sent, request);
+    encode_request(&mut sent, &request);
     Some(sent)
 }
 
@@ -107,8 +108,8 @@ pub(crate) fn response_head(bytes: &[u8]) {
     let mut sent = Vec::new();
     let (route, filters) = (HeaderEdits::new(), Edits::default());
     let edits = HeadEdits { route: &route, filters: &filters };
-    let persistence = Persistence::Close;
-    encode_response(&mut sent, OutgoingResponse { head: &head, bytes, edits, persistence, is_chunked });
+    let (request, persistence) = (&RequestHead::default(), Persistence::Close);
+    encode_response(&mut sent, &OutgoingResponse { head: &head, bytes, edits, request, persistence });
     check_hop_by_hop(&sent);
     let strict = reference::head(&sent).expect("checked above");
     let framed = strict.response_body(is_answer_to_head).expect("a strict reader frames what is sent");

@@ -1,0 +1,177 @@
+//! A client's HTTP/2 connection: it drives the frames, and each stream is an exchange in a task of its own.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, server};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::io::Io;
+use super::served::ServedStream;
+use crate::http::connection::Peer;
+use crate::http::exchange::Exchange;
+use crate::http::service::Service;
+use crate::net::{Secure, Stream};
+
+/// Streams that a client may have open at a time; what it opens beyond them is refused. RFC 9113 section 6.5.2 asks
+/// for no fewer than 100.
+const MAX_STREAMS: u32 = 100;
+/// What a client may send of one body, and of all its bodies, before some of it has been passed on.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits in memory of one response for a client that is slower than its server.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that a client may reset in a row before the connection ends: opening costs it nothing, and us a request
+/// (CVE-2023-44487). Each stream that is served to its end takes one back.
+const MAX_RESETS: u32 = 100;
+/// How long a client that was told to go may take to answer that, and exchanges of one that is gone may take to learn
+/// of it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What a connection shows of its client to each of its streams.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(super) is_secure: bool,
+    pub(super) subject: Option<Box<str>>,
+}
+
+impl Origin {
+    fn of(stream: &Stream) -> Self {
+        let secure = stream.secure();
+        Self { is_secure: secure.is_some(), subject: secure.and_then(Secure::subject).map(Box::from) }
+    }
+}
+
+/// How a stream's task ended.
+struct Ended {
+    was_reset: bool,
+}
+
+/// A connection past its preface.
+struct Connection {
+    frames: server::Connection<Io, Bytes>,
+    streams: JoinSet<Ended>,
+    peer: Peer,
+    origin: Arc<Origin>,
+    /// Streams that were reset, less those that were not.
+    resets: u32,
+    /// The client was told to open no more streams.
+    is_leaving: bool,
+}
+
+/// Serves a client's connection, of which `read` was read already, to its end.
+pub(crate) async fn serve(stream: Stream, read: Bytes, mut peer: Peer) {
+    let service = peer.entry.service.load_full();
+    let origin = Arc::new(Origin::of(&stream));
+    let mut handshake = Box::pin(builder(&service).handshake::<_, Bytes>(Io::new(stream, read)));
+    let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+        Poll::Ready(shaken) => Poll::Ready(Some(shaken)),
+        // The time for it is that of the first request's head.
+        Poll::Pending => peer.deadline.poll(cx).map(|()| None),
+    });
+    let frames = match shaken.await {
+        Some(Ok(frames)) => frames,
+        Some(Err(error)) => {
+            tracing::debug!(client = %peer.client, %error, "no HTTP/2 preface");
+            return;
+        }
+        None => return,
+    };
+    drop((handshake, service));
+    let streams = JoinSet::new();
+    let mut connection = Connection { frames, streams, peer, origin, resets: 0, is_leaving: false };
+    poll_fn(|cx| connection.poll(cx)).await;
+    let Connection { frames, mut streams, .. } = connection;
+    // Its streams learn of it by this, and have their exchanges counted and logged.
+    drop(frames);
+    let _aborted_in_the_end =
+        tokio::time::timeout(GRACE, async { while streams.join_next().await.is_some() {} }).await;
+}
+
+fn builder(service: &Service) -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(u32::try_from(service.limits.head_bytes).unwrap_or(u32::MAX));
+    builder
+}
+
+impl Connection {
+    /// Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.reap(cx);
+            if self.peer.entry.connections.is_draining() {
+                self.leave();
+            }
+            match self.frames.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.peer.is_new = false;
+                    let stream =
+                        ServedStream::new(request, respond, Arc::clone(&self.origin), self.resources());
+                    self.streams.spawn(exchange(stream, self.peer.of_stream()));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(client = %self.peer.client, %error, "HTTP/2 connection failed");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending if !self.streams.is_empty() => return Poll::Pending,
+                Poll::Pending => match self.peer.deadline.poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) if self.is_leaving => return Poll::Ready(()),
+                    Poll::Ready(()) => self.leave(),
+                },
+            }
+        }
+    }
+
+    /// Looks at the streams that have ended.
+    fn reap(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(ended)) = self.streams.poll_join_next(cx) {
+            self.resets = match ended {
+                Ok(Ended { was_reset: true }) => self.resets + 1,
+                _ => self.resets.saturating_sub(1),
+            };
+            if self.resets > MAX_RESETS {
+                self.frames.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            }
+            if self.streams.is_empty() {
+                let service = self.peer.entry.service.load();
+                let wait = if self.is_leaving { GRACE } else { service.timeouts.idle };
+                self.peer.deadline.set(Instant::now() + wait);
+            }
+        }
+    }
+
+    /// Tells the client to open no more streams (RFC 9113 section 6.8).
+    fn leave(&mut self) {
+        if !self.is_leaving {
+            self.is_leaving = true;
+            self.frames.graceful_shutdown();
+            self.peer.deadline.set(Instant::now() + GRACE);
+        }
+    }
+
+    fn resources(&self) -> &crate::net::Resources {
+        &self.peer.entry.shared.resources
+    }
+}
+
+/// One stream's exchange.
+async fn exchange(mut stream: ServedStream, mut peer: Peer) -> Ended {
+    let shared = Arc::clone(&peer.entry.shared);
+    let service = peer.entry.service.load_full();
+    let mut scratch = shared.scratch.take().unwrap_or_default();
+    // What becomes of the connection is not this stream's to say.
+    let _next = Exchange::new(&mut peer, &mut stream, &mut scratch, &service, &shared).run().await;
+    shared.scratch.put(scratch);
+    Ended { was_reset: stream.end(&shared.resources) }
+}

@@ -1,0 +1,111 @@
+//! Heads to and from the form that exchanges know.
+
+use http::uri::Uri;
+use http::{HeaderMap, HeaderName, HeaderValue, header, request};
+
+use crate::http::ends::{HeadError, HeadLimits, ParseError};
+use crate::http::h1;
+use crate::http::head::{BodyLength, RequestHead, Version};
+
+/// Writes a request's head down as HTTP/1 would have it, and reads it as HTTP/1 is read: whatever can't be told
+/// there without doubt is refused. `is_whole`: no body follows.
+pub(super) fn read_request(
+    parts: &request::Parts,
+    is_whole: bool,
+    limits: HeadLimits,
+    bytes: &mut Vec<u8>,
+    head: &mut RequestHead,
+) -> Result<(), HeadError> {
+    let target = target(parts);
+    for part in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    if bytes.len() > limits.bytes {
+        return Err(HeadError::TargetTooLong);
+    }
+    let has_host = write_host(&parts.uri, &parts.headers, bytes)?;
+    write_fields(&parts.headers, has_host, bytes);
+    bytes.extend_from_slice(b"\r\n");
+    if bytes.len() > limits.bytes {
+        return Err(HeadError::TooLarge);
+    }
+    let length = h1::parse_request(bytes, limits.fields, head)?;
+    if length != Some(bytes.len()) {
+        return Err(ParseError::Malformed.into());
+    }
+    head.version = Version::Http2;
+    head.keeps_alive = true;
+    head.body = match head.body {
+        BodyLength::Known(0) => BodyLength::Known(0),
+        BodyLength::None if is_whole => BodyLength::None,
+        BodyLength::Known(length) if !is_whole => BodyLength::Known(length),
+        BodyLength::None => BodyLength::Unknown,
+        // Chunks can't be announced, and a length has to be kept (RFC 9113 section 8.1.1).
+        BodyLength::Known(_) | BodyLength::Unknown => return Err(ParseError::Framing.into()),
+    };
+    Ok(())
+}
+
+/// Appends a field that was read as HTTP/1 allows it; what HTTP/2 can't carry is left out.
+pub(super) fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        // It fails beyond 32,768 fields, far above every limit of ours.
+        let _ = fields.try_append(name, value);
+    }
+}
+
+/// Fields from lines that each end in CRLF.
+pub(super) fn fields_of_lines(lines: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(at) = memchr::memchr(b':', line) {
+            append(&mut fields, &line[..at], line[at + 1..].trim_ascii());
+        }
+    }
+    fields
+}
+
+fn target(parts: &request::Parts) -> &str {
+    if parts.method == http::Method::CONNECT {
+        return parts.uri.authority().map_or("", |authority| authority.as_str());
+    }
+    parts.uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
+/// RFC 9113 section 8.3.1: `:authority` stands for Host, which may repeat it and nothing else. Whether there is one.
+fn write_host(uri: &Uri, fields: &HeaderMap, bytes: &mut Vec<u8>) -> Result<bool, ParseError> {
+    let Some(authority) = uri.authority() else { return Ok(false) };
+    let mut hosts = fields.get_all(header::HOST).iter();
+    if !hosts.all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+        return Err(ParseError::Host);
+    }
+    write_field(bytes, "host", authority.as_str().as_bytes());
+    Ok(true)
+}
+
+fn write_fields(fields: &HeaderMap, has_host: bool, bytes: &mut Vec<u8>) {
+    for (name, value) in fields {
+        if name != header::COOKIE && !(has_host && name == header::HOST) {
+            write_field(bytes, name.as_str(), value.as_bytes());
+        }
+    }
+    // RFC 9113 section 8.2.3: crumbs are one field again where HTTP/1 reads it.
+    let mut cookies = fields.get_all(header::COOKIE).iter();
+    if let Some(first) = cookies.next() {
+        bytes.extend_from_slice(b"cookie: ");
+        bytes.extend_from_slice(first.as_bytes());
+        for cookie in cookies {
+            bytes.extend_from_slice(b"; ");
+            bytes.extend_from_slice(cookie.as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_field(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(b": ");
+    bytes.extend_from_slice(value);
+    bytes.extend_from_slice(b"\r\n");
+}

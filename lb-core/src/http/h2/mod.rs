@@ -1,0 +1,21 @@
+//! HTTP/2, by the `h2` crate: frames, HPACK, flow control and their limits are its own; this room turns its streams
+//! into ends of exchanges.
+//!
+//! A head becomes the bytes of an HTTP/1 head once and is read by the same parser ([`head`]), so that what is refused
+//! there is refused here. A body ([`body`]) holds one frame at a time and gives its window back as the other end takes
+//! it. A client's connection ([`connection`]) is one task, each of its streams another.
+
+mod body;
+mod connection;
+mod head;
+mod io;
+mod outbound;
+mod served;
+
+pub(crate) use connection::serve;
+
+/// Its name in ALPN.
+pub(crate) const PROTOCOL: &[u8] = b"h2";
+
+/// What a client that knows that we speak HTTP/2 sends first (RFC 9113 section 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -1,0 +1,268 @@
+//! A stream that a client opened: the client's end of one exchange.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
+
+use super::body::{Body, io_error};
+use super::connection::Origin;
+use super::head::{append, read_request};
+use super::outbound::Outbound;
+use crate::http::body::{Payload, Sink, Source, SourceError};
+use crate::http::ends::{ClientEnd, HeadError, HeadLimits};
+use crate::http::head::{BodyLength, RequestHead, ResponseHead};
+use crate::http::outgoing::{OutgoingReply, OutgoingResponse, interim_fields};
+use crate::net::{Resources, Stream};
+
+/// One request of a client, and where its response goes.
+#[derive(Debug)]
+pub(super) struct ServedStream {
+    origin: Arc<Origin>,
+    /// Absent once it has been read.
+    request: Option<request::Parts>,
+    head: Vec<u8>,
+    body: Body,
+    respond: SendResponse<Bytes>,
+    /// Sent with the first of the body, so that one that never leaves can be replaced.
+    queued: Option<Queued>,
+    /// Present once a head was sent.
+    outbound: Option<Outbound>,
+    /// What is left of a reply's content.
+    content: Bytes,
+    was_reset: bool,
+}
+
+/// A response's head that waits for its body.
+#[derive(Debug)]
+struct Queued {
+    response: Response<()>,
+    has_body: bool,
+}
+
+impl ServedStream {
+    pub(super) fn new(
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        origin: Arc<Origin>,
+        resources: &Resources,
+    ) -> Self {
+        let (request, body) = request.into_parts();
+        Self {
+            origin,
+            request: Some(request),
+            head: resources.take_queue(),
+            body: Body::new(body),
+            respond,
+            queued: None,
+            outbound: None,
+            content: Bytes::new(),
+            was_reset: false,
+        }
+    }
+
+    /// Ends the stream, by a reset where it has not ended yet. Whether the client had reset it before.
+    pub(super) fn end(self, resources: &Resources) -> bool {
+        resources.put_queue(self.head);
+        self.was_reset
+    }
+
+    fn queue(&mut self, status: u16, fields: HeaderMap, has_body: bool) -> u64 {
+        // Every status that can be parsed is one.
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let size = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        self.queued = Some(Queued { response, has_body });
+        size as u64
+    }
+
+    fn send_head(&mut self) -> io::Result<()> {
+        if let Some(Queued { response, has_body }) = self.queued.take() {
+            let stream = self.respond.send_response(response, !has_body).map_err(io_error)?;
+            self.outbound = Some(Outbound::new(stream, !has_body));
+        }
+        Ok(())
+    }
+
+    fn poll_write_content(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(outbound) = &mut self.outbound else { return Poll::Ready(Ok(())) };
+        while !self.content.is_empty() {
+            let sent = ready!(outbound.poll_send(cx, &self.content, true, &[]))?;
+            self.content = self.content.slice(sent..);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// An error if the client has reset the stream or is gone.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = match &mut self.outbound {
+            Some(outbound) => outbound.poll_flush(cx),
+            None => Poll::Ready(match self.respond.poll_reset(cx) {
+                Poll::Ready(reset) => Err(reset.map_or_else(io_error, |reason| io_error(reason.into()))),
+                Poll::Pending => Ok(()),
+            }),
+        };
+        self.was_reset |= matches!(flushed, Poll::Ready(Err(_)));
+        flushed
+    }
+}
+
+impl ClientEnd for ServedStream {
+    fn poll_request(
+        &mut self,
+        _: &mut Context<'_>,
+        limits: HeadLimits,
+        head: &mut RequestHead,
+    ) -> Poll<Result<(), HeadError>> {
+        let Some(request) = self.request.take() else { return Poll::Ready(Err(HeadError::Closed)) };
+        Poll::Ready(read_request(&request, self.body.is_ended(), limits, &mut self.head, head))
+    }
+
+    fn head_bytes(&self) -> &[u8] {
+        &self.head
+    }
+
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    fn is_secure(&self) -> bool {
+        self.origin.is_secure
+    }
+
+    fn client_subject(&self) -> Option<&str> {
+        self.origin.subject.as_deref()
+    }
+
+    fn limit_body(&mut self, bytes: u64) {
+        self.body.limit(bytes);
+    }
+
+    fn is_body_ended(&self) -> bool {
+        self.body.is_ended()
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.body.is_ended()
+    }
+
+    fn rewind(&mut self, _: u64) {
+        // Only what was empty from the start is replayable.
+    }
+
+    fn discard_body(&mut self) -> bool {
+        self.body.is_ended()
+    }
+
+    fn write_interim(&mut self, head: &ResponseHead, bytes: &[u8]) {
+        let mut response = Response::new(());
+        if let Ok(status) = StatusCode::from_u16(head.status) {
+            *response.status_mut() = status;
+            interim_fields(head, bytes).for_each(|(name, value)| append(response.headers_mut(), name, value));
+            // A stream that can't take it any more shows so where the response goes.
+            let _ = self.respond.send_informational(response);
+        }
+    }
+
+    fn write_response(&mut self, response: OutgoingResponse<'_>) -> u64 {
+        let mut fields = HeaderMap::with_capacity(response.head.fields.len() + 1);
+        response.received().for_each(|(name, value)| append(&mut fields, name, value));
+        let has_body = match response.head.body {
+            BodyLength::None => false,
+            BodyLength::Known(length) => {
+                fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                length > 0
+            }
+            BodyLength::Unknown => true,
+        };
+        response.edits.fields().for_each(|(name, value)| append(&mut fields, name, value));
+        self.queue(response.head.status, fields, has_body)
+    }
+
+    fn write_reply(&mut self, outgoing: OutgoingReply<'_>) -> u64 {
+        let mut fields = HeaderMap::new();
+        append(&mut fields, b"date", outgoing.date.to_string().as_bytes());
+        outgoing.fields().for_each(|(name, value)| append(&mut fields, name, value));
+        if outgoing.has_content() {
+            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(outgoing.reply.payload().len()));
+        }
+        self.content = Bytes::copy_from_slice(outgoing.content());
+        let has_body = !self.content.is_empty();
+        let content = self.content.len() as u64;
+        self.queue(outgoing.reply.status().as_u16(), fields, has_body) + content
+    }
+
+    fn has_written(&self) -> bool {
+        self.outbound.is_some()
+    }
+
+    fn break_off(&mut self) {
+        self.queued = None;
+        match &mut self.outbound {
+            Some(outbound) => outbound.reset(Reason::INTERNAL_ERROR),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+}
+
+impl Source for ServedStream {
+    fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
+        let polled = self.body.poll_payload(cx);
+        self.was_reset |= matches!(polled, Poll::Ready(Err(SourceError::Io(_))));
+        polled
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.body.payload()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.body.consume(count);
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.body.trailers()
+    }
+
+    fn unread(&mut self) -> Option<(&mut Stream, u64)> {
+        None
+    }
+
+    fn was_read(&mut self, _: u64, _: bool) -> Result<(), SourceError> {
+        Ok(())
+    }
+}
+
+impl Sink for ServedStream {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        payload: &[u8],
+        is_last: bool,
+        trailers: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.send_head()?;
+        let Some(outbound) = &mut self.outbound else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let sent = outbound.poll_send(cx, payload, is_last, trailers);
+        self.was_reset |= matches!(sent, Poll::Ready(Err(_)));
+        sent
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.send_head()?;
+        ready!(self.poll_write_content(cx))?;
+        self.poll_reset(cx)
+    }
+
+    fn unframed(&mut self) -> Option<&mut Stream> {
+        None
+    }
+}

@@ -1,0 +1,167 @@
+//! Heads as they go out, before a protocol writes them down: which of the received fields go on, and what is added.
+
+use httpdate::HttpDate;
+
+use super::edits::HeaderEdits;
+use super::filter::Edits;
+use super::forwarded::Forwarded;
+use super::head::{BodyLength, Field, Known, RequestHead, ResponseHead};
+use super::reply::Reply;
+
+/// The edits of a route and of filters, laid over a head's fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadEdits<'a> {
+    pub(crate) route: &'a HeaderEdits,
+    pub(crate) filters: &'a Edits,
+}
+
+/// A request as it goes to a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutgoingRequest<'a> {
+    pub(crate) head: &'a RequestHead,
+    pub(crate) bytes: &'a [u8],
+    /// Origin form, or `*`.
+    pub(crate) target: &'a [u8],
+    /// For a client of HTTP/1.0 that named none.
+    pub(crate) default_host: &'a str,
+    pub(crate) edits: HeadEdits<'a>,
+    pub(crate) forwarded: Option<Forwarded<'a>>,
+}
+
+/// A server's response as it goes to a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutgoingResponse<'a> {
+    pub(crate) head: &'a ResponseHead,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) edits: HeadEdits<'a>,
+    /// What it answers.
+    pub(crate) request: &'a RequestHead,
+    pub(crate) persistence: Persistence,
+}
+
+/// An answer of our own as it goes to a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutgoingReply<'a> {
+    pub(crate) reply: &'a Reply,
+    pub(crate) edits: Option<&'a HeaderEdits>,
+    pub(crate) date: HttpDate,
+    /// What it answers; empty where no head could be read.
+    pub(crate) request: &'a RequestHead,
+    pub(crate) persistence: Persistence,
+}
+
+/// What becomes of the client's connection after a response, as far as its protocol has it end with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    Open,
+    Close,
+    /// Becomes a tunnel.
+    Upgrade,
+}
+
+impl HeadEdits<'_> {
+    pub(crate) fn drops(&self, name: &[u8]) -> bool {
+        self.route.drops(name) || self.filters.drops(name)
+    }
+
+    /// The fields that are added.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let route = self.route.fields().filter(|(name, _)| !self.filters.drops(name));
+        route.chain(self.filters.fields())
+    }
+
+    fn pass(&self, field: &Field, bytes: &[u8]) -> bool {
+        !field.is_hop_by_hop && !self.drops(&bytes[field.name])
+    }
+}
+
+impl OutgoingRequest<'_> {
+    /// The host that is asked, unless an edit names another.
+    pub(crate) fn host(&self) -> Option<&[u8]> {
+        if self.edits.drops(b"host") {
+            return None;
+        }
+        let authority = &self.bytes[self.head.authority];
+        Some(if authority.is_empty() { self.default_host.as_bytes() } else { authority })
+    }
+
+    /// How many more proxies it may pass behind this one. For other methods than OPTIONS the field means nothing, and
+    /// passes (RFC 9110 section 7.6.2).
+    pub(crate) fn max_forwards(&self) -> Option<u32> {
+        if &self.bytes[self.head.method] != b"OPTIONS" {
+            return None;
+        }
+        self.head.forwards_left(self.bytes).map(|left| left.saturating_sub(1))
+    }
+
+    /// The received fields that go on, but for the host and the length of the body.
+    pub(crate) fn received(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let has_max_forwards = self.max_forwards().is_some();
+        let passes = move |field: &&Field| {
+            let is_ours = match field.known {
+                Known::Other => false,
+                Known::Host | Known::ContentLength => true,
+                Known::MaxForwards => has_max_forwards,
+                Known::Trailer => self.head.body != BodyLength::Unknown,
+                known => self.forwarded.is_some_and(|forwarded| forwarded.drops(known)),
+            };
+            !is_ours && self.edits.pass(field, self.bytes)
+        };
+        let name_and_value = |field: &Field| (&self.bytes[field.name], &self.bytes[field.value]);
+        self.head.fields.iter().filter(passes).map(name_and_value)
+    }
+}
+
+impl OutgoingResponse<'_> {
+    /// Whether the body goes out without a length, its end told by the protocol.
+    pub(crate) fn is_delimited(&self) -> bool {
+        self.head.body == BodyLength::Unknown && self.request.version.delimits_bodies()
+    }
+
+    /// The server's fields that go on, but for the length of a body.
+    pub(crate) fn received(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        // A response without content may still say how long the content would have been (RFC 9110 sections 8.6 and
+        // 15.4.5), but never one of 1xx or 204.
+        let status = self.head.status;
+        let says_length = self.head.body == BodyLength::None && status >= 200 && status != 204;
+        let passes = move |field: &&Field| {
+            let is_ours = match field.known {
+                Known::ContentLength => !says_length,
+                Known::Trailer => !self.is_delimited(),
+                _ => false,
+            };
+            !is_ours && self.edits.pass(field, self.bytes)
+        };
+        let name_and_value = |field: &Field| (&self.bytes[field.name], &self.bytes[field.value]);
+        self.head.fields.iter().filter(passes).map(name_and_value)
+    }
+}
+
+impl OutgoingReply<'_> {
+    /// The reply's fields, then those of its route.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let edits = self.edits;
+        let own = self.reply.fields().filter(move |(name, _)| edits.is_none_or(|edits| !edits.drops(name)));
+        own.chain(edits.into_iter().flat_map(HeaderEdits::fields))
+    }
+
+    /// Whether its status has content, which an answer to HEAD only describes.
+    pub(crate) fn has_content(&self) -> bool {
+        let status = self.reply.status();
+        !status.is_informational() && status != 204 && status != 304
+    }
+
+    /// The content that is sent.
+    pub(crate) fn content(&self) -> &[u8] {
+        if self.has_content() && !self.request.is_head { self.reply.payload() } else { &[] }
+    }
+}
+
+/// The fields of an interim response that go on.
+pub(crate) fn interim_fields<'a>(
+    head: &'a ResponseHead,
+    bytes: &'a [u8],
+) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    let passes = |field: &&Field| !field.is_hop_by_hop && field.known != Known::ContentLength;
+    head.fields.iter().filter(passes).map(|field| (&bytes[field.name], &bytes[field.value]))
+}
