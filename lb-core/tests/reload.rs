@@ -11,7 +11,7 @@ use std::time::Duration;
 use lb_core::backend::{ServerSpec, ServerState};
 use lb_core::prelude::*;
 use lb_core::proxy::ProxyBuilder;
-use lb_core::testkit::{Closing, Message, Origin, Running, Wire, eventually};
+use lb_core::testkit::{Closing, Message, Origin, PATIENCE, Running, Wire, eventually};
 
 const RELOADS: usize = 50;
 const GET: &str = "GET /shop/x HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -212,6 +212,28 @@ fn a_snapshot_that_can_not_be_bound_changes_nothing() {
     let error = proxy.block_on(async move { handle.apply(wrong).await }).unwrap_err();
     assert!(error.to_string().contains(&taken.local_addr().unwrap().to_string()), "{error}");
     assert_eq!(proxy.client("web").send(GET).response().text(), "web1");
+}
+
+#[test]
+fn a_backend_that_is_repeated_goes_on_with_the_check_that_runs() {
+    let origin = Origin::scripted(|server| {
+        while server.request().is_some() {
+            server.until_told();
+            server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let builder = || {
+        let check = HealthCheck::http("/health").timeout(PATIENCE).interval(PATIENCE * 10);
+        let shop = Backend::builder("shop").server(origin.address()).health(check).build().unwrap();
+        Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&shop))
+    };
+    let proxy = Running::start(builder());
+    eventually("the first check is at the server", || origin.connections() == 1);
+    proxy.apply(builder());
+    origin.tell();
+    let status = || proxy.handle().status().backends[0].servers[0].server.clone();
+    eventually("it has ended", || status().state == ServerState::Up);
+    assert_eq!(origin.connections(), 1);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use super::{Address, AddressError, BackendTimeouts, HealthCheck, Passive, PoolLi
 
 /// A named group of interchangeable servers and the policy over them. Cheap to clone; clones are the same backend.
 ///
+/// Two backends are equal when their definitions are: a reload disturbs nothing of a backend that it repeats.
+///
 /// ```
 /// use lb_core::backend::{Backend, HealthCheck};
 /// let shop = Backend::builder("shop")
@@ -195,6 +197,42 @@ impl Backend {
     /// Whether two handles are one definition (not: two equal ones).
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.definition, &other.definition)
+    }
+}
+
+impl PartialEq for Backend {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other) || *self.definition == *other.definition
+    }
+}
+
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        // Taken apart, so that a key that is added can't be forgotten here.
+        let Self {
+            name,
+            servers,
+            policy,
+            health,
+            passive,
+            timeouts,
+            pool,
+            retries,
+            retry_budget,
+            forwarded,
+        } = self;
+        let identity = policy.identity();
+        *name == other.name
+            && *servers == other.servers
+            && identity.is_some()
+            && identity == other.policy.identity()
+            && *health == other.health
+            && *passive == other.passive
+            && *timeouts == other.timeouts
+            && *pool == other.pool
+            && *retries == other.retries
+            && *retry_budget == other.retry_budget
+            && *forwarded == other.forwarded
     }
 }
 
@@ -435,6 +473,31 @@ mod tests {
             (spec.name.as_str(), spec.weight, spec.max_connections, spec.backup),
             ("web1:80", 1, None, false)
         );
+    }
+
+    #[test]
+    fn backends_are_equal_when_all_of_their_definitions_is() {
+        let shop = || Backend::builder("shop").server("web1:80").health(HealthCheck::http("/health"));
+        let build = |builder: BackendBuilder| builder.build().unwrap();
+        assert_eq!(build(shop()), build(shop()));
+        assert!(!build(shop()).is_same(&build(shop())));
+        let timeouts = BackendTimeouts::default().queue(Duration::from_secs(1));
+        for other in [
+            shop().server("web2:80"),
+            shop().policy(super::super::Random),
+            shop().health(HealthCheck::tcp()),
+            shop().passive(Passive { failures: 9, ..Passive::default() }),
+            shop().timeouts(timeouts),
+            shop().pool(PoolLimits { idle_per_server: 9, ..PoolLimits::default() }),
+            shop().retries(9),
+            shop().retry_budget(0.9),
+            shop().forwarded(false),
+            Backend::builder("other").server("web1:80").health(HealthCheck::http("/health")),
+        ] {
+            let other = build(other);
+            assert_ne!(build(shop()), other);
+            assert_eq!(other, other.clone());
+        }
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Running {
     }
 
     fn has(&self, backend: &Backend) -> bool {
-        self.backends.get(backend.name()).is_some_and(|running| running.shared.backend.is_same(backend))
+        self.backends.get(backend.name()).is_some_and(|running| running.shared.backend == *backend)
     }
 
     fn succeed(&self, backend: &Backend) -> SharedBackend {

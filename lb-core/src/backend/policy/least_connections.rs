@@ -21,6 +21,10 @@ impl Policy for LeastConnections {
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer> {
         Arc::new(Least { loads: Load::all(members), turns: Turns::new(members) })
     }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.name().to_owned())
+    }
 }
 
 #[derive(Debug)]

@@ -30,6 +30,12 @@ pub trait Policy: fmt::Debug + Send + Sync {
 
     /// Builds what picks among exactly `members`. Called at each change, so it may sort, hash and allocate.
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer>;
+
+    /// Everything that its picks depend on, as text: where two policies say the same, a reload that replaces one by
+    /// the other leaves the backend alone. Default `None`: it can't be told, and the backend is made anew.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Picks among a fixed set of servers; called once or twice a request, by all workers at once.
@@ -119,6 +125,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer> {
         (**self).balancer(members)
+    }
+
+    fn identity(&self) -> Option<String> {
+        (**self).identity()
     }
 }
 

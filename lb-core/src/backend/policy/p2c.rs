@@ -20,6 +20,10 @@ impl Policy for PowerOfTwo {
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer> {
         Arc::new(TwoChoices { loads: Load::all(members), alias: Alias::new(&members.weights()) })
     }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.name().to_owned())
+    }
 }
 
 #[derive(Debug)]

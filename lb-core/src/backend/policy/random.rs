@@ -17,6 +17,10 @@ impl Policy for Random {
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer> {
         Arc::new(Chance(Alias::new(&members.weights())))
     }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.name().to_owned())
+    }
 }
 
 #[derive(Debug)]

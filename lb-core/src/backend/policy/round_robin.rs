@@ -19,6 +19,10 @@ impl Policy for RoundRobin {
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer> {
         Arc::new(Turns::new(members))
     }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.name().to_owned())
+    }
 }
 
 /// A cycle and where everybody is in it.
