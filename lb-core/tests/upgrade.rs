@@ -115,6 +115,26 @@ fn a_tunnels_connection_serves_no_other_request() {
     let mut other = proxy.client("web");
     assert_eq!(other.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().text(), "ok");
     assert_eq!(origin.connections(), 2);
+    drop(tunnel);
     let statuses: Vec<_> = proxy.log().wait_for(2).iter().map(|entry| entry.status).collect();
-    assert_eq!(statuses, [Some(101), Some(200)]);
+    assert_eq!(statuses, [Some(200), Some(101)]);
+}
+
+#[test]
+fn a_tunnel_is_logged_when_it_ends_with_all_that_it_carried() {
+    let origin = switching(|server| {
+        let received = server.exactly(5);
+        server.send(received).send("!");
+        server.until_closed();
+    });
+    let proxy = Running::in_front_of(&origin);
+    let mut client = upgraded(&proxy);
+    assert_eq!(client.send("hello").exactly(6), b"hello!");
+    assert!(proxy.log().wait_for(0).is_empty());
+    client.finish_sending().until_closed();
+    let line = proxy.log().only();
+    assert_eq!((line.request.as_deref(), line.status, line.reason), (Some("GET /"), Some(101), None));
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n".len() as u64;
+    assert_eq!(line.received_bytes, head + 5);
+    assert!(line.sent_bytes > 6, "the response's head and six bytes: {}", line.sent_bytes);
 }

@@ -209,18 +209,8 @@ impl PartialEq for Backend {
 impl PartialEq for Definition {
     fn eq(&self, other: &Self) -> bool {
         // Taken apart, so that a key that is added can't be forgotten here.
-        let Self {
-            name,
-            servers,
-            policy,
-            health,
-            passive,
-            timeouts,
-            pool,
-            retries,
-            retry_budget,
-            forwarded,
-        } = self;
+        let Self { name, servers, policy, health, passive, timeouts, pool, retries, retry_budget, forwarded } =
+            self;
         let identity = policy.identity();
         *name == other.name
             && *servers == other.servers

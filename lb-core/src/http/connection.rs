@@ -246,11 +246,11 @@ async fn exchanges(idle: Idle) -> After {
         let (stream, read) = client.into_read(&shared.resources);
         return After::Multiplexed(Box::pin(h2::serve(stream, read, peer)));
     }
-    let next = loop {
+    let (next, service) = loop {
         let service = peer.entry.service.load_full();
         match Exchange::new(&mut peer, &mut client, &mut scratch, &service, &shared).run().await {
             Next::Request if client.has_more() => tokio::task::coop::consume_budget().await,
-            next => break next,
+            next => break (next, service),
         }
     };
     shared.scratch.put(scratch);
@@ -261,10 +261,13 @@ async fn exchanges(idle: Idle) -> After {
             After::Closed
         }
         Next::Linger => {
+            drop(service);
             linger(client.into_stream(&shared.resources), &shared.resources).await;
             After::Closed
         }
-        Next::Tunnel(server) => After::Tunnel(Box::pin(Upgraded::new(client, *server, peer, &shared))),
+        Next::Tunnel(server) => {
+            After::Tunnel(Box::pin(Upgraded::new(client, *server, peer, service, &shared)))
+        }
     }
 }
 

@@ -105,7 +105,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             Ok(next) => next,
             Err(unserved) => Box::pin(self.answer_unserved(unserved)).await,
         };
-        self.settle();
+        self.settle(&next);
         next
     }
 
@@ -259,11 +259,14 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         flushed.is_ok()
     }
 
-    /// Counts and logs, and sets the clock for the next request.
-    fn settle(&mut self) {
+    /// Counts and logs, and sets the clock for the next request. A tunnel is logged when it ends.
+    fn settle(&mut self, next: &Next) {
         let ended = Instant::now();
         self.peer.deadline.set(ended + self.service.timeouts.idle);
         self.record.count(self.service, ended);
+        if matches!(next, Next::Tunnel(_)) {
+            return;
+        }
         let request = self.has_head.then(|| (&self.scratch.request, self.client.head_bytes()));
         self.record.log(self.service, self.shared, self.peer.client, request, ended);
     }

@@ -19,7 +19,7 @@ use super::path::normalise;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::route::Plan;
-use super::upgraded::ServerSide;
+use super::upgraded::{Line, ServerSide};
 use crate::backend::{PickInput, Refused};
 use crate::metrics::Reason;
 use crate::net::Blocked;
@@ -419,7 +419,12 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             Moved::Whole if is_upgraded => {
                 let Reached { server, lease, .. } = reached;
                 let idle = upstream.backend().timeouts().tunnel;
-                Ok(Next::Tunnel(Box::new(ServerSide { server, lease, idle })))
+                let line = Line {
+                    record: self.record.clone(),
+                    request: std::mem::take(&mut self.scratch.request),
+                    head: self.client.head_bytes().into(),
+                };
+                Ok(Next::Tunnel(Box::new(ServerSide { server, lease, idle, line })))
             }
             Moved::Whole => {
                 self.release(upstream, reached);

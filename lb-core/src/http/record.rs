@@ -13,7 +13,7 @@ use crate::net::ClientAddress;
 use crate::upstream::Endpoint;
 
 /// Filled in as an exchange goes on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Record {
     /// When the request's head was complete (or its reading failed).
     pub(crate) began: Instant,

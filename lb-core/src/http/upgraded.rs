@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use tokio::time::Instant;
 
 use super::connection::Peer;
 use super::h1::Connection;
-use super::service::Shared;
-use crate::metrics::FrontendShard;
+use super::head::RequestHead;
+use super::record::Record;
+use super::service::{Service, Shared};
+use crate::metrics::Reason;
 use crate::net::{Stream, Tunnel, TunnelEnd};
 use crate::upstream::Lease;
 
@@ -21,6 +24,16 @@ pub(crate) struct ServerSide {
     pub(crate) lease: Lease,
     /// How long the tunnel may be silent.
     pub(crate) idle: Duration,
+    pub(crate) line: Line,
+}
+
+/// What the access log will say of the exchange: its line is written when the tunnel ends, with all that it carried.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) record: Record,
+    pub(crate) request: RequestHead,
+    /// The bytes that `request` is about, which outlive the connection's buffer here.
+    pub(crate) head: Box<[u8]>,
 }
 
 /// A tunnel between a client and the server that agreed to the upgrade; ends when both sides have closed, or when
@@ -32,20 +45,42 @@ pub(crate) struct Upgraded {
     tunnel: Tunnel,
     peer: Peer,
     idle: Duration,
-    metrics: FrontendShard,
+    /// What the exchange was served by, in whose terms its line speaks.
+    service: Arc<Service>,
+    line: Line,
+    /// How it ended; where nothing else has, the proxy's stopping will end it.
+    reason: Option<Reason>,
     up: u64,
     down: u64,
     _lease: Lease,
 }
 
 impl Upgraded {
-    pub(crate) fn new(client: Connection, side: ServerSide, mut peer: Peer, shared: &Shared) -> Self {
+    pub(crate) fn new(
+        client: Connection,
+        side: ServerSide,
+        mut peer: Peer,
+        service: Arc<Service>,
+        shared: &Shared,
+    ) -> Self {
+        let ServerSide { server, lease, idle, line } = side;
         let (client, from_client) = client.into_tunnel(&shared.resources);
-        let (server, from_server) = side.server.into_tunnel(&shared.resources);
+        let (server, from_server) = server.into_tunnel(&shared.resources);
         let tunnel = Tunnel::with_read(from_client, from_server, &shared.resources);
-        let metrics = peer.entry.service.load_full().metrics.clone();
-        peer.deadline.set(Instant::now() + side.idle);
-        Self { client, server, tunnel, peer, idle: side.idle, metrics, up: 0, down: 0, _lease: side.lease }
+        peer.deadline.set(Instant::now() + idle);
+        Self {
+            client,
+            server,
+            tunnel,
+            peer,
+            idle,
+            service,
+            line,
+            reason: Some(Reason::Shutdown),
+            up: 0,
+            down: 0,
+            _lease: lease,
+        }
     }
 }
 
@@ -58,22 +93,39 @@ impl Future for Upgraded {
             this.tunnel.poll(cx, &mut this.client, &mut this.server, &this.peer.entry.shared.resources);
         let (up, down) = (this.tunnel.moved_up(), this.tunnel.moved_down());
         if (up, down) != (this.up, this.down) {
-            this.metrics.received(up - this.up);
-            this.metrics.sent(down - this.down);
+            this.service.metrics.received(up - this.up);
+            this.service.metrics.sent(down - this.down);
             (this.up, this.down) = (up, down);
             this.peer.deadline.set(Instant::now() + this.idle);
         }
-        match polled {
-            Poll::Ready(end) => {
-                // Each end learns how the other ended.
-                match end {
-                    TunnelEnd::Closed => {}
-                    TunnelEnd::ClientFailed(_) => this.server.reset_on_close(),
-                    TunnelEnd::ServerFailed(_) => this.client.reset_on_close(),
-                }
-                Poll::Ready(())
+        this.reason = match polled {
+            Poll::Ready(TunnelEnd::Closed) => None,
+            // Each end learns how the other ended.
+            Poll::Ready(TunnelEnd::ClientFailed(_)) => {
+                this.server.reset_on_close();
+                Some(Reason::ClientAbort)
             }
-            Poll::Pending => this.peer.deadline.poll(cx),
+            Poll::Ready(TunnelEnd::ServerFailed(_)) => {
+                this.client.reset_on_close();
+                Some(Reason::ServerAbort)
+            }
+            Poll::Pending if this.peer.deadline.poll(cx).is_pending() => return Poll::Pending,
+            Poll::Pending => Some(Reason::ClientTimeout),
+        };
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        let Line { record, request, head } = &mut self.line;
+        record.received_bytes += self.up;
+        record.sent_bytes += self.down;
+        if let Some(reason) = self.reason {
+            self.service.metrics.error(reason);
+            record.reason = Some(reason);
         }
+        let shared = &self.peer.entry.shared;
+        record.log(&self.service, shared, self.peer.client, Some((request, head)), Instant::now());
     }
 }
