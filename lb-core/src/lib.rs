@@ -132,7 +132,7 @@ pub mod tcp;
 pub mod testkit;
 #[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(all(feature = "proxy", not(feature = "tls")))]
+#[cfg(not(feature = "tls"))]
 #[path = "tls/absent.rs"]
 pub mod tls;
 #[cfg(feature = "proxy")]

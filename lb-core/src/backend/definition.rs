@@ -9,7 +9,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::policy::{Policy, RoundRobin};
-use super::{Address, AddressError, BackendTimeouts, HealthCheck, Passive, PoolLimits};
+use super::{Address, AddressError, BackendTimeouts, HealthCheck, Passive, PoolLimits, Server};
+use crate::tls::Origination;
 
 /// A named group of interchangeable servers and the policy over them. Cheap to clone; clones are the same backend.
 ///
@@ -96,6 +97,12 @@ pub enum BackendProblem {
         /// The name both have.
         name: String,
     },
+    /// A server that no certificate can name.
+    #[error("server {}: it has no host name for its certificate; give `tls` a `server_name`", index + 1)]
+    TlsName {
+        /// Which server.
+        index: usize,
+    },
     /// The health check makes no sense.
     #[error("health check: {0}")]
     Health(&'static str),
@@ -124,6 +131,7 @@ struct Definition {
     /// Invariant: once built from 0 to 1.
     retry_budget: f64,
     forwarded: bool,
+    tls: Option<Origination>,
 }
 
 impl Backend {
@@ -140,6 +148,7 @@ impl Backend {
             retries: 2,
             retry_budget: 0.2,
             forwarded: true,
+            tls: None,
         };
         BackendBuilder { definition, problems: Vec::new(), given: 0, names: HashSet::new() }
     }
@@ -192,6 +201,22 @@ impl Backend {
     /// Whether X-Forwarded-For, -Proto and -Host are set.
     pub fn forwarded(&self) -> bool {
         self.definition.forwarded
+    }
+
+    /// How TLS to servers is begun; `None`: they are spoken to in clear text.
+    pub fn tls(&self) -> Option<&Origination> {
+        self.definition.tls.as_ref()
+    }
+
+    /// The host of one of its servers as configured: a host name or an IP address; `None` for a unix socket.
+    pub fn host(&self, server: &Server) -> Option<String> {
+        let address = server.address().to_string();
+        // What a name has been resolved to is called `name/address`.
+        let is_of = |spec: &&ServerSpec| match server.name().strip_prefix(&*spec.name) {
+            Some("") => true,
+            rest => rest.and_then(|rest| rest.strip_prefix('/')) == Some(&address),
+        };
+        self.servers().iter().find(is_of).and_then(ServerSpec::host)
     }
 
     /// Whether two handles are one definition (not: two equal ones).
@@ -305,6 +330,12 @@ impl BackendBuilder {
         self
     }
 
+    /// Speaks TLS to servers. Default: clear text.
+    pub fn tls(mut self, origination: Origination) -> Self {
+        self.definition.tls = Some(origination);
+        self
+    }
+
     /// The backend, or everything that is wrong with it.
     pub fn build(self) -> Result<Backend, BackendError> {
         let Self { definition, mut problems, given, .. } = self;
@@ -320,6 +351,13 @@ impl BackendBuilder {
         if !(0.0..=1.0).contains(&definition.retry_budget) {
             problems.push(BackendProblem::RetryBudget);
         }
+        if let Some(tls) = &definition.tls
+            && problems.is_empty()
+        {
+            let nameless = |(_, spec): &(usize, &ServerSpec)| !tls.has_name(spec.host().as_deref());
+            let servers = definition.servers.iter().enumerate().filter(nameless);
+            problems.extend(servers.map(|(index, _)| BackendProblem::TlsName { index }));
+        }
         if problems.is_empty() {
             return Ok(Backend { definition: Arc::new(definition) });
         }
@@ -331,6 +369,15 @@ impl ServerSpec {
     /// A server of weight 1 without a limit.
     pub fn new(name: impl Into<String>, address: Address) -> Self {
         Self { name: name.into(), address, weight: 1, max_connections: None, backup: false }
+    }
+
+    /// The host in its address; `None` for a unix socket.
+    fn host(&self) -> Option<String> {
+        match &self.address {
+            Address::Socket(addr) => Some(addr.ip().to_string()),
+            Address::Name { host, .. } => Some(host.clone()),
+            Address::Unix(_) => None,
+        }
     }
 
     /// Sets [`weight`](Self::weight).
@@ -421,9 +468,10 @@ impl BackendProblem {
     /// The server it is about, counted from 0 in the order given.
     pub fn server(&self) -> Option<usize> {
         match self {
-            Self::Address { index, .. } | Self::ServerName { index } | Self::Duplicate { index, .. } => {
-                Some(*index)
-            }
+            Self::Address { index, .. }
+            | Self::ServerName { index }
+            | Self::Duplicate { index, .. }
+            | Self::TlsName { index } => Some(*index),
             _ => None,
         }
     }

@@ -48,6 +48,19 @@ fn each_problem_of_a_key_has_its_line_and_its_remedy() {
         ("balance = \"maglev\"", "balance \"maglev\" is not supported yet; "),
         ("balance = \"source_hash\"", "balance \"source_hash\" is not supported yet; "),
         ("sticky = { cookie = \"LB\" }", "`sticky` is not supported yet; remove it"),
+        ("tls = { ca = \"nowhere.pem\" }", "nowhere.pem can't be read: No such file"),
+        (
+            "tls = { insecure_skip_verify = true, server_name = \"a b\" }",
+            "\"a b\" is no name of a server; write",
+        ),
+        (
+            "tls = { ca = \"nowhere.pem\", insecure_skip_verify = true }",
+            "`ca` with `insecure_skip_verify`: no",
+        ),
+        (
+            "tls = { client = { cert = \"nowhere.pem\", key = \"k\" } }",
+            "nowhere.pem can't be read: No such file",
+        ),
         ("http2 = true", "`http2` is not supported yet; remove it"),
         ("send_proxy = \"v2\"", "`send_proxy` is not supported yet; remove it"),
         ("retry_budget = 1.5", "1.5 is no share of a whole; write a number from 0 to 1"),

@@ -10,7 +10,6 @@ const NOT_YET: &[(&str, &str, Option<&str>)] = &[
     ("backend", "http2", Some("false")),
     ("backend", "send_proxy", Some("off")),
     ("backend", "sticky", None),
-    ("backend", "tls", None),
     ("balance", "source_hash", None),
     ("balance", "uri_hash", None),
     ("balance", "header_hash", None),

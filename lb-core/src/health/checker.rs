@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::backend::{CheckOutcome, Flip, FlipKind, HealthCheck, Roster, Server};
 use crate::metrics::{CheckResult, Metrics};
+use crate::upstream::Dialer;
 
 use super::probe::{ProbeError, probe};
 
@@ -20,8 +21,12 @@ use super::probe::{ProbeError, probe};
 ///
 /// Must run within a tokio runtime with I/O and time; what it spawns ends with it.
 pub async fn run(roster: Arc<Roster>, metrics: Metrics, stop: CancellationToken) {
-    run_with(roster, metrics, stop, |check, server| async move { probe(&check, server.address()).await })
-        .await;
+    let backend = roster.backend().clone();
+    run_with(roster, metrics, stop, move |check, server| {
+        let dialer = Dialer::new(&server, &backend);
+        async move { probe(&check, &dialer).await }
+    })
+    .await;
 }
 
 /// New servers get their first probe spread over this: soon, for the proxy isn't ready before, and not all at once.

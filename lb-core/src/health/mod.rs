@@ -10,4 +10,4 @@ mod checker;
 mod probe;
 
 pub use checker::run;
-pub use probe::{ProbeError, probe};
+pub use probe::ProbeError;

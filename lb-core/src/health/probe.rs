@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::backend::{HealthCheck, Probe, ServerAddress};
+use crate::upstream::Dialer;
 
 /// Why a server failed a probe.
 #[derive(Debug, Error)]
@@ -30,16 +30,11 @@ pub enum ProbeError {
     Timeout(Duration),
 }
 
-/// Probes one server on a fresh connection; what it answered, for people.
+/// Probes one server on a fresh connection, dialled as a request's would be; what it answered, for people.
 ///
 /// Must run within a tokio runtime with I/O and time.
-pub async fn probe(check: &HealthCheck, address: &ServerAddress) -> Result<String, ProbeError> {
-    let answered = async {
-        match address {
-            ServerAddress::Tcp(addr) => ask(check, address, TcpStream::connect(addr).await).await,
-            ServerAddress::Unix(path) => ask(check, address, UnixStream::connect(path).await).await,
-        }
-    };
+pub(super) async fn probe(check: &HealthCheck, dialer: &Dialer) -> Result<String, ProbeError> {
+    let answered = async { ask(check, dialer.address(), dialer.dial().await).await };
     tokio::time::timeout(check.timeout, answered).await.unwrap_or(Err(ProbeError::Timeout(check.timeout)))
 }
 
@@ -59,6 +54,7 @@ where
     let Probe::Http { path } = &check.probe else { return Ok(String::from("connected")) };
     let request = request(path, check.host.as_deref(), address);
     stream.write_all(request.as_bytes()).await.map_err(ProbeError::Broken)?;
+    stream.flush().await.map_err(ProbeError::Broken)?;
     let status = read_status(&mut stream).await?;
     if !check.expect.contains(status) {
         return Err(ProbeError::Status(status));
@@ -196,9 +192,9 @@ mod tests {
     async fn a_connection_that_opens_passes_a_tcp_check() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = ServerAddress::Tcp(listener.local_addr().unwrap());
-        assert_eq!(probe(&HealthCheck::tcp(), &address).await.unwrap(), "connected");
+        assert_eq!(probe(&HealthCheck::tcp(), &Dialer::plain(address.clone())).await.unwrap(), "connected");
         drop(listener);
-        let error = probe(&HealthCheck::tcp(), &address).await.unwrap_err();
+        let error = probe(&HealthCheck::tcp(), &Dialer::plain(address.clone())).await.unwrap_err();
         assert!(matches!(error, ProbeError::Connect(_)), "{error}");
     }
 
@@ -207,7 +203,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = ServerAddress::Tcp(listener.local_addr().unwrap());
         let check = HealthCheck::http("/").timeout(Duration::from_millis(20));
-        let error = probe(&check, &address).await.unwrap_err();
+        let error = probe(&check, &Dialer::plain(address)).await.unwrap_err();
         assert_eq!(error.to_string(), "no answer within 20ms");
     }
 
@@ -225,7 +221,8 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         };
         let (check, address) = (HealthCheck::http("/"), ServerAddress::Unix(path.into()));
-        let (result, ()) = tokio::join!(probe(&check, &address), server);
+        let dialer = Dialer::plain(address);
+        let (result, ()) = tokio::join!(probe(&check, &dialer), server);
         assert_eq!(result.unwrap(), "status 200");
     }
 }

@@ -190,7 +190,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         } else {
             // It took the connection and said nothing, as one that is being killed does.
             self.scratch.tried.push(Arc::clone(reached.lease.server()));
-            let another = self.reach_another(upstream).await;
+            let another = self.reach_another(upstream, Refusal::BAD_RESPONSE).await;
             // Where the others can't be reached, what there was to tell of the one that could comes first.
             another.map_err(|_| Refusal::BAD_RESPONSE)?
         };
@@ -200,17 +200,18 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
     /// A fresh connection to the leased server, or any to another one that answers.
     async fn connect(&mut self, upstream: &Upstream, lease: Lease) -> Result<Reached, Refusal> {
         match self.open(upstream, lease).await {
-            Some(reached) => Ok(reached),
-            None => self.reach_another(upstream).await,
+            Ok(reached) => Ok(reached),
+            Err(failed) => self.reach_another(upstream, failed).await,
         }
     }
 
-    /// A connection to a server that has not failed this request yet.
-    async fn reach_another(&mut self, upstream: &Upstream) -> Result<Reached, Refusal> {
+    /// A connection to a server that has not failed this request yet; where there is none, what went wrong last.
+    async fn reach_another(&mut self, upstream: &Upstream, mut failed: Refusal) -> Result<Reached, Refusal> {
         while upstream.may_retry(self.record.retries) {
             let lease = match upstream.try_lease(&self.pick_input(), &self.scratch.tried) {
                 Ok(lease) => lease,
-                Err(refused) => self.wait_for_lease(upstream, refused).await?,
+                // Every server there is has been tried.
+                Err(refused) => self.wait_for_lease(upstream, refused).await.map_err(|_| failed)?,
             };
             self.count_retry(upstream);
             self.record.endpoint = Some(Arc::clone(lease.endpoint()));
@@ -218,35 +219,33 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 let server = Connection::new(stream, &self.shared.resources);
                 return Ok(Reached { server, lease, is_reused: true });
             }
-            if let Some(reached) = self.open(upstream, lease).await {
-                return Ok(reached);
+            match self.open(upstream, lease).await {
+                Ok(reached) => return Ok(reached),
+                Err(refusal) => failed = refusal,
             }
         }
-        Err(Refusal::CONNECT_FAILED)
+        Err(failed)
     }
 
-    /// A fresh connection to the leased server; none if it can't be reached, which is remembered.
-    async fn open(&mut self, upstream: &Upstream, lease: Lease) -> Option<Reached> {
+    /// A fresh connection to the leased server. If it can't be reached, that is remembered.
+    async fn open(&mut self, upstream: &Upstream, lease: Lease) -> Result<Reached, Refusal> {
         match upstream.connect(&lease).await {
             Ok((stream, took)) => {
                 self.record.connect = Some(took);
                 let server = Connection::new(stream, &self.shared.resources);
-                Some(Reached { server, lease, is_reused: false })
+                Ok(Reached { server, lease, is_reused: false })
             }
             Err(error) => {
                 tracing::debug!(server = %lease.server().name(), %error, "can't connect");
                 self.scratch.tried.push(Arc::clone(lease.server()));
-                None
+                Err(Refusal::of_connect(&error))
             }
         }
     }
 
     async fn wait_for_lease(&self, upstream: &Upstream, refused: Refused) -> Result<Lease, Refusal> {
         let (input, tried) = (self.pick_input(), &self.scratch.tried);
-        upstream.wait_for_lease(&input, tried, refused).await.map_err(|error| {
-            // Every server there is has been tried.
-            if tried.is_empty() { Refusal::of_lease(error) } else { Refusal::CONNECT_FAILED }
-        })
+        upstream.wait_for_lease(&input, tried, refused).await.map_err(Refusal::of_lease)
     }
 
     fn pick_input(&self) -> PickInput<'_> {

@@ -6,7 +6,7 @@ use super::body::SourceError;
 use super::ends::HeadError;
 use super::reply::Reply;
 use crate::metrics::Reason;
-use crate::upstream::LeaseError;
+use crate::upstream::{ConnectError, LeaseError};
 
 /// An answer of the proxy itself, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,11 @@ impl Refusal {
         Self::keeping(StatusCode::SERVICE_UNAVAILABLE, Reason::QueueTimeout, "all servers are busy\n");
     pub(crate) const CONNECT_FAILED: Self =
         Self::keeping(StatusCode::BAD_GATEWAY, Reason::ConnectFailed, "no server could be reached\n");
+    pub(crate) const SERVER_CERTIFICATE: Self = Self::keeping(
+        StatusCode::BAD_GATEWAY,
+        Reason::ServerCertificate,
+        "the server's certificate was not accepted\n",
+    );
     pub(crate) const BAD_RESPONSE: Self =
         Self::keeping(StatusCode::BAD_GATEWAY, Reason::BadResponse, "the server's response was not valid\n");
     pub(crate) const SERVER_TIMEOUT: Self =
@@ -75,6 +80,13 @@ impl Refusal {
             SourceError::Malformed => Some(Self::BAD_REQUEST),
             SourceError::TooLarge => Some(Self::BODY_TOO_LARGE),
             SourceError::Truncated | SourceError::Io(_) => None,
+        }
+    }
+
+    pub(crate) fn of_connect(error: &ConnectError) -> Self {
+        match error.reason() {
+            Reason::ServerCertificate => Self::SERVER_CERTIFICATE,
+            _ => Self::CONNECT_FAILED,
         }
     }
 

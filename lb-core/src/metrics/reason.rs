@@ -21,6 +21,8 @@ pub enum Reason {
     QueueTimeout,
     /// Connecting failed on every server tried: 502.
     ConnectFailed,
+    /// A server's certificate was not accepted, and no other could be connected to: 502.
+    ServerCertificate,
     /// The server sent no valid response head, or closed before it: 502.
     BadResponse,
     /// The server took too long: 504 if before its head, otherwise the client's stream is broken.
@@ -38,7 +40,7 @@ impl Reason {
     pub(super) const COUNT: usize = Self::ALL.len();
 
     /// All reasons, in the order of their discriminants.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::ClientTimeout,
         Self::TooLarge,
@@ -46,6 +48,7 @@ impl Reason {
         Self::NoServer,
         Self::QueueTimeout,
         Self::ConnectFailed,
+        Self::ServerCertificate,
         Self::BadResponse,
         Self::ServerTimeout,
         Self::ServerAbort,
@@ -63,6 +66,7 @@ impl Reason {
             Self::NoServer => "no_server",
             Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",
+            Self::ServerCertificate => "server_certificate",
             Self::BadResponse => "bad_response",
             Self::ServerTimeout => "server_timeout",
             Self::ServerAbort => "server_abort",

@@ -51,6 +51,8 @@ impl Entrance {
                 metrics.handshake(
                     stream.secure().map_or(HandshakeResult::Full, super::secure::Secure::handshake),
                 );
+                let protocol = stream.alpn().map(<[u8]>::escape_ascii).map(tracing::field::display);
+                tracing::trace!(%client, protocol, "TLS handshake done");
                 Some(Entered { stream, client })
             }
             Err((error, result)) => {

@@ -29,6 +29,6 @@ pub(crate) use entrance::{Entered, Entrance};
 pub(crate) use linger::linger;
 pub(crate) use pump::{Blocked, Pump, PumpEnd, PumpError};
 pub(crate) use resources::{Pool, Resources};
-pub(crate) use secure::{Secure, Terminator};
+pub(crate) use secure::{Originator, Secure, Terminator, is_certificate_refused};
 pub(crate) use stream::{ClientAddress, Listener, Stream};
 pub(crate) use tunnel::{Tunnel, TunnelEnd};

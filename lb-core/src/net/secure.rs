@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use rustls::{CommonState, HandshakeKind};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::Stream;
 use crate::metrics::HandshakeResult;
-use crate::tls::{Termination, subject_of};
+use crate::tls::{Origination, Termination, subject_of};
 
 /// TLS over another stream.
 ///
@@ -29,6 +30,13 @@ pub(crate) struct Secure {
 #[derive(Clone)]
 pub(crate) struct Terminator(TlsAcceptor);
 
+/// Begins TLS to one server.
+#[derive(Clone)]
+pub(crate) struct Originator {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
 impl Terminator {
     /// By `termination`, offering `protocols` by ALPN.
     pub(crate) fn new(termination: &Termination, protocols: &[&[u8]]) -> Self {
@@ -45,6 +53,22 @@ impl Terminator {
         let certificates = tls.get_ref().1.peer_certificates();
         let subject = certificates.and_then(|chain| chain.first()).and_then(|leaf| subject_of(leaf));
         Ok(Stream::Tls(Box::new(Secure { tls: TlsStream::Server(tls), is_broken: false, subject })))
+    }
+}
+
+impl Originator {
+    /// By `origination`, to a server whose host is `host`, offering `protocols` by ALPN. `None` where the host is no
+    /// name that a certificate can have.
+    pub(crate) fn new(origination: &Origination, host: Option<&str>, protocols: &[&[u8]]) -> Option<Self> {
+        let name = origination.name(host)?;
+        Some(Self { connector: TlsConnector::from(origination.config(protocols)), name })
+    }
+
+    /// Shakes hands with a server. Has no deadline of its own.
+    pub(crate) async fn connect(&self, stream: Stream) -> io::Result<Stream> {
+        let tls = self.connector.connect(self.name.clone(), stream).await?;
+        let secure = Secure { tls: TlsStream::Client(tls), is_broken: false, subject: None };
+        Ok(Stream::Tls(Box::new(secure)))
     }
 }
 
@@ -135,6 +159,17 @@ impl fmt::Debug for Terminator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Terminator").finish_non_exhaustive()
     }
+}
+
+impl fmt::Debug for Originator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Originator").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Whether a server was refused because of its certificate, and not for want of a connection.
+pub(crate) fn is_certificate_refused(error: &io::Error) -> bool {
+    matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {

@@ -8,7 +8,7 @@ use tokio::io::ReadBuf;
 
 use super::Stream;
 use crate::metrics::HandshakeResult;
-use crate::tls::Termination;
+use crate::tls::{Origination, Termination};
 
 /// A stream under TLS, of which there is none.
 #[derive(Debug)]
@@ -17,6 +17,24 @@ pub(crate) enum Secure {}
 /// Ends the TLS of clients, of which there is none.
 #[derive(Clone, Debug)]
 pub(crate) struct Terminator(Infallible);
+
+/// Begins TLS to one server, of which there is none.
+#[derive(Clone, Debug)]
+pub(crate) struct Originator(Origination);
+
+impl Originator {
+    pub(crate) fn new(origination: &Origination, _: Option<&str>, _: &[&[u8]]) -> Option<Self> {
+        Some(Self(origination.clone()))
+    }
+
+    pub(crate) async fn connect(&self, _stream: Stream) -> io::Result<Stream> {
+        self.0.never()
+    }
+}
+
+pub(crate) fn is_certificate_refused(_: &io::Error) -> bool {
+    false
+}
 
 impl Terminator {
     pub(crate) fn new(termination: &Termination, protocols: &[&[u8]]) -> Self {

@@ -165,6 +165,11 @@ impl Stream {
         }
     }
 
+    /// The protocol that the handshake agreed on by ALPN; `None` in clear text, or where nothing was agreed on.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.secure().and_then(Secure::protocol)
+    }
+
     /// The TLS that protects it, if any does.
     pub(crate) fn secure(&self) -> Option<&Secure> {
         match self {

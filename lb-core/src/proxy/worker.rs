@@ -105,7 +105,11 @@ async fn work(
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {
+                // While the event loop is there to say the end of TLS to servers.
+                upstreams.load_full().iter().for_each(|upstream| upstream.close_idle());
+                return;
+            }
             _ = sweep.tick() => {
                 let now = Instant::now();
                 upstreams.load_full().iter().for_each(|upstream| upstream.sweep(now));

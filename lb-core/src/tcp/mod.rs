@@ -118,6 +118,7 @@ async fn reach(
     let input = PickInput { client: record.client.ip(), ..PickInput::default() };
     let upstream = &service.upstream;
     let mut tried = Vec::new();
+    let mut failed = Reason::ConnectFailed;
     upstream.count_request();
     let reason = loop {
         let leased = match upstream.try_lease(&input, &tried) {
@@ -126,7 +127,7 @@ async fn reach(
         };
         let lease = match leased {
             Ok(lease) => lease,
-            Err(_) if !tried.is_empty() => break Reason::ConnectFailed,
+            Err(_) if !tried.is_empty() => break failed,
             Err(LeaseError::NoServer) => break Reason::NoServer,
             Err(LeaseError::QueueTimeout) => break Reason::QueueTimeout,
         };
@@ -154,8 +155,9 @@ async fn reach(
             Err(error) => {
                 tracing::debug!(server = %lease.server().name(), %error, "can't connect");
                 tried.push(Arc::clone(lease.server()));
+                failed = error.reason();
                 if !upstream.may_retry(record.retries) {
-                    break Reason::ConnectFailed;
+                    break failed;
                 }
             }
         }

@@ -67,6 +67,16 @@ impl Wire {
         Self::new(TcpStream::connect(address).unwrap_or_else(|error| panic!("connect to {address}: {error}")))
     }
 
+    /// Another descriptor of the socket, for a layer that [`put_on`](Self::put_on) takes.
+    pub fn socket(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
+    /// Lets all that follows pass through `layer`, which owns another descriptor of the socket.
+    pub fn put_on(&mut self, layer: impl Layer + 'static) {
+        self.layer = Some(Box::new(layer));
+    }
+
     pub(super) fn told_by(self, told: &Arc<Told>) -> Self {
         Self { told: Some(Arc::clone(told)), ..self }
     }
@@ -76,12 +86,6 @@ impl Wire {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, layer: None, buffer: Vec::new(), told: None }
-    }
-
-    /// Whose bytes pass through `layer`, which owns another descriptor of `stream`.
-    #[must_use]
-    pub fn over(stream: TcpStream, layer: impl Layer + 'static) -> Self {
-        Self { layer: Some(Box::new(layer)), ..Self::new(stream) }
     }
 
     /// Sends bytes as they are.

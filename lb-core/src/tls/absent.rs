@@ -1,5 +1,7 @@
 //! TLS left out of the build: what stands in its place and can't exist.
 
+#![allow(dead_code, reason = "who would use it may be left out, too")]
+
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -7,6 +9,10 @@ use std::time::SystemTime;
 /// TLS to clients, of which there is none.
 #[derive(Clone, Debug)]
 pub struct Termination(Infallible);
+
+/// TLS to servers, of which there is none.
+#[derive(Clone, Debug)]
+pub struct Origination(Infallible);
 
 /// A certificate in use, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +38,21 @@ impl Termination {
     }
 
     pub(crate) fn inherit(&self, _: &Self) {
+        match self.0 {}
+    }
+}
+
+impl Origination {
+    /// Whether servers are believed and told the same.
+    pub fn is_same(&self, _: &Self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn never(&self) -> ! {
+        match self.0 {}
+    }
+
+    pub(crate) fn has_name(&self, _: Option<&str>) -> bool {
         match self.0 {}
     }
 }

@@ -18,6 +18,10 @@ pub enum TlsPart {
     Certificate(usize),
     /// The authorities that sign the other side's certificates.
     Authorities,
+    /// The certificate shown to servers.
+    ClientCertificate,
+    /// The name that servers' certificates must have.
+    ServerName,
     /// None in particular.
     Whole,
 }

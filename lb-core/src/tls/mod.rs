@@ -1,13 +1,14 @@
 //! TLS as configured: certificates, how they are chosen and renewed, what is asked of clients.
 //!
-//! A [`Termination`] ends the TLS of clients. It is a finished `rustls` configuration that all workers share; the
-//! bytes pass elsewhere (`net`). Nothing here owns a task: `watch` is run by the proxy.
+//! A [`Termination`] ends the TLS of clients, an [`Origination`] begins that to servers. Both are finished `rustls`
+//! configurations that all workers share; the bytes pass elsewhere (`net`). Nothing here owns a task: `watch` is run by the proxy.
 //!
 //! Left out on purpose: session caches to clients (tickets resume without state, on every worker), early data (it can
 //! be replayed), renegotiation (rustls has none), certificates from an ACME server.
 
 mod certificate;
 mod error;
+mod origination;
 mod pem;
 mod store;
 mod subject;
@@ -21,6 +22,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use certificate::{CertificateFiles, CertificateStatus};
 pub use error::{TlsError, TlsPart, TlsProblem};
+pub use origination::{Origination, OriginationBuilder, SkipVerification};
 pub use termination::{ClientCertificates, MinVersion, Termination, TerminationBuilder};
 
 pub(crate) use subject::subject_of;

@@ -2,11 +2,10 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::net::{TcpStream, UnixStream};
-
-use crate::backend::{PoolLimits, Server, ServerAddress};
+use super::Dialer;
+use crate::backend::{Backend, PoolLimits, Server};
 use crate::metrics::ServerShard;
 use crate::net::Stream;
 
@@ -18,7 +17,13 @@ pub(crate) struct Endpoint {
     /// The most recently used is last, and taken first: the others grow old and are closed, so that a pool is as
     /// large as the load needs.
     idle: Mutex<Vec<Idle>>,
+    dialer: Dialer,
+    /// When its certificate was last complained about.
+    warned: Mutex<Option<Instant>>,
 }
+
+/// Between two complaints about a server's certificate.
+const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Idle {
@@ -27,8 +32,9 @@ struct Idle {
 }
 
 impl Endpoint {
-    pub(crate) fn new(server: Arc<Server>, metrics: ServerShard) -> Self {
-        Self { server, metrics, idle: Mutex::default() }
+    pub(crate) fn new(server: Arc<Server>, backend: &Backend, metrics: ServerShard) -> Self {
+        let dialer = Dialer::new(&server, backend);
+        Self { server, metrics, idle: Mutex::default(), dialer, warned: Mutex::default() }
     }
 
     pub(crate) fn server(&self) -> &Arc<Server> {
@@ -76,13 +82,16 @@ impl Endpoint {
     }
 
     pub(super) async fn connect(&self) -> io::Result<Stream> {
-        match self.server.address() {
-            ServerAddress::Tcp(addr) => {
-                let stream = TcpStream::connect(addr).await?;
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
-            }
-            ServerAddress::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        self.dialer.dial().await
+    }
+
+    /// Warns of a certificate that is not believed, once a second.
+    pub(super) fn certificate_refused(&self, error: &io::Error, now: Instant) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| now.duration_since(at) >= QUIET) {
+            *warned = Some(now);
+            let (backend, server) = (&**self.server.backend(), &**self.server.name());
+            tracing::warn!(backend, server, %error, "the server's certificate is not accepted");
         }
     }
 }

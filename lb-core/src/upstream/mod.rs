@@ -6,6 +6,7 @@
 //! metric shards, is the worker's own.
 
 mod budget;
+mod dial;
 mod endpoint;
 mod queue;
 
@@ -18,10 +19,12 @@ use rustix::io::Errno;
 
 use crate::backend::{Backend, PickInput, Refused, Roster, Server, View};
 use crate::live::Live;
-use crate::metrics::{BackendShard, ConnectResult, Metrics};
-use crate::net::Stream;
+use crate::metrics::{BackendShard, ConnectResult, Metrics, Reason};
+use crate::net::{Stream, is_certificate_refused};
+use crate::tls::Origination;
 
 use budget::Budget;
+pub(crate) use dial::Dialer;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use queue::Queue;
 
@@ -76,8 +79,10 @@ pub(crate) enum LeaseError {
 pub(crate) enum ConnectError {
     #[error("connect timed out")]
     Timeout,
+    #[error("its certificate is not accepted: {0}")]
+    Certificate(io::Error),
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
 }
 
 impl Upstream {
@@ -88,15 +93,18 @@ impl Upstream {
         metrics: &Metrics,
         worker: usize,
     ) -> Self {
-        let known = previous.map(|previous| previous.lineup.load().endpoints.clone()).unwrap_or_default();
+        // A connection whose server was believed otherwise, or not even asked, is not good any more.
+        let is_same_tls = |previous: &&Self| is_same(previous.backend.tls(), shared.backend.tls());
+        let known = previous.filter(is_same_tls).map(|previous| previous.lineup.load().endpoints.clone());
+        let known = known.unwrap_or_default();
         let lineup = Arc::new(Live::new(Lineup { endpoints: known, ..Lineup::default() }));
         shared.roster.subscribe({
             let (lineup, queue) = (Arc::clone(&lineup), Arc::clone(&shared.queue));
-            let metrics = metrics.clone();
+            let (metrics, backend) = (metrics.clone(), shared.backend.clone());
             move |view: &Arc<View>| {
                 let next = lineup.load().follow(view, |server| {
                     let metrics = metrics.server(server.backend(), server.name()).shard(worker);
-                    Arc::new(Endpoint::new(Arc::clone(server), metrics))
+                    Arc::new(Endpoint::new(Arc::clone(server), &backend, metrics))
                 });
                 lineup.store(Arc::new(next));
                 queue.changed();
@@ -178,7 +186,7 @@ impl Upstream {
         let began = Instant::now();
         let opened = tokio::time::timeout(self.backend.timeouts().connect, lease.endpoint.connect()).await;
         let now = Instant::now();
-        match opened.map_err(|_| ConnectError::Timeout).and_then(|opened| opened.map_err(ConnectError::Io)) {
+        match opened.map_err(|_| ConnectError::Timeout).and_then(|opened| opened.map_err(ConnectError::of)) {
             Ok(stream) => {
                 lease.endpoint.metrics().connection(ConnectResult::Opened);
                 self.metrics.connect_duration.observe(now - began);
@@ -187,6 +195,9 @@ impl Upstream {
             }
             Err(error) => {
                 lease.endpoint.metrics().connection(ConnectResult::Failed);
+                if let ConnectError::Certificate(error) = &error {
+                    lease.endpoint.certificate_refused(error, now);
+                }
                 if !error.is_ours() {
                     self.roster.connect_failed(lease.server(), now);
                 }
@@ -205,6 +216,11 @@ impl Upstream {
         self.roster.connected(lease.server());
     }
 
+    /// Closes all idle connections.
+    pub(crate) fn close_idle(&self) {
+        self.lineup.load_full().endpoints.values().for_each(|endpoint| endpoint.clear_idle());
+    }
+
     /// Closes idle connections that are too old or that their server has closed. To be called each second.
     pub(crate) fn sweep(&self, now: Instant) {
         self.budget.sweep();
@@ -214,15 +230,35 @@ impl Upstream {
 }
 
 impl ConnectError {
+    fn of(error: io::Error) -> Self {
+        if is_certificate_refused(&error) { Self::Certificate(error) } else { Self::Io(error) }
+    }
+
+    /// What went wrong if nobody else could be connected to, either.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Certificate(_) => Reason::ServerCertificate,
+            Self::Timeout | Self::Io(_) => Reason::ConnectFailed,
+        }
+    }
+
     /// Whether it is this machine that could not connect, for want of descriptors, memory or ports: no server is to
     /// be left out for that.
     fn is_ours(&self) -> bool {
         const OURS: [Errno; 5] =
             [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
         match self {
-            Self::Timeout => false,
+            Self::Timeout | Self::Certificate(_) => false,
             Self::Io(error) => Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno)),
         }
+    }
+}
+
+fn is_same(before: Option<&Origination>, now: Option<&Origination>) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => before.is_same(now),
+        (None, None) => true,
+        _ => false,
     }
 }
 

@@ -15,9 +15,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
+    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore,
+    ServerConfig, ServerConnection, SignatureScheme, StreamOwned,
 };
 
 /// A certificate authority with a directory for what it issues.
@@ -98,6 +99,67 @@ impl Authority {
     }
 }
 
+/// The TLS of an origin.
+#[derive(Clone)]
+pub(crate) struct Server(Arc<ServerConfig>);
+
+impl Server {
+    /// Shows this certificate and asks for none.
+    pub(crate) fn showing(files: &CertificateFiles) -> Self {
+        Self::new(files, None)
+    }
+
+    /// Likewise, and asks clients for certificates that `authority` signed.
+    pub(crate) fn asking(files: &CertificateFiles, authority: &Authority) -> Self {
+        Self::new(files, Some(authority))
+    }
+
+    fn new(files: &CertificateFiles, clients: Option<&Authority>) -> Self {
+        let (chain, key) = pair(files);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            Some(clients) => {
+                let roots = Arc::new(clients.roots());
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
+                builder.with_client_cert_verifier(verifier)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        Self(Arc::new(builder.with_single_cert(chain, key).unwrap()))
+    }
+
+    /// Shakes hands on an origin's connection and puts TLS on it; what came of it, or `None`: the client went.
+    pub(crate) fn accept(&self, wire: &mut Wire) -> Option<Shaken> {
+        let mut socket = wire.socket();
+        let mut connection = ServerConnection::new(Arc::clone(&self.0)).unwrap();
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket).ok()?;
+        }
+        let shaken = Shaken {
+            name: connection.server_name().map(str::to_owned),
+            is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            has_certificate: connection.peer_certificates().is_some(),
+        };
+        wire.put_on(StreamOwned::new(connection, socket));
+        Some(shaken)
+    }
+}
+
+/// What a server learns from a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shaken {
+    pub(crate) name: Option<String>,
+    pub(crate) is_resumed: bool,
+    pub(crate) has_certificate: bool,
+}
+
+fn pair(files: &CertificateFiles) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let chain = CertificateDer::pem_file_iter(files.certificate_file()).unwrap();
+    (chain.collect::<Result<_, _>>().unwrap(), PrivateKeyDer::from_pem_file(files.key_file()).unwrap())
+}
+
 /// A client of TLS; clones share its sessions.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -152,9 +214,7 @@ impl Client {
     }
 
     pub(crate) fn showing(mut self, files: &CertificateFiles) -> Self {
-        let chain = CertificateDer::pem_file_iter(files.certificate_file()).unwrap();
-        let chain = chain.collect::<Result<_, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_file(files.key_file()).unwrap();
+        let (chain, key) = pair(files);
         let builder = ClientConfig::builder_with_provider(Arc::new(self.provider.clone()));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_root_certificates(self.roots.clone().unwrap());
@@ -300,7 +360,9 @@ pub(crate) fn kind_shown(client: &Stream) -> &'static str {
 
 /// A wire of the testkit through this TLS.
 pub(crate) fn wire(client: Stream) -> Wire {
-    Wire::over(client.sock.try_clone().unwrap(), client)
+    let mut wire = Wire::from(client.sock.try_clone().unwrap());
+    wire.put_on(client);
+    wire
 }
 
 /// Whether the server ends the connection for the certificate that was shown or was not: in TLS 1.3 the client

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::tls;
 use crate::backend::{
     Address, Backend, BackendBuilder, BackendError, BackendProblem, BackendTimeouts, HealthCheck,
     LeastConnections, Passive, PoolLimits, PowerOfTwo, Random, RoundRobin, ServerSpec,
@@ -33,6 +34,9 @@ pub(super) fn compile<'s>(
         .passive(passive.max_eject(max_eject));
     if let Some(health) = &backend.health {
         builder = builder.health(health_check(health));
+    }
+    if let Some(tls) = &backend.tls {
+        builder = builder.tls(tls::origination(tls, &directory, problems)?);
     }
     builder.build().map_err(|error| note(&error, backend, problems)).ok()
 }

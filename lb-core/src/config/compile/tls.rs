@@ -4,10 +4,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::config::diagnostics::{At, Place, Problems};
-use crate::config::schema::{CertificateSource, ClientAuth, Files, FrontendTls, Version};
+use crate::config::schema::{BackendTls, CertificateSource, ClientAuth, Files, FrontendTls, Version};
 use crate::http::edits::HeaderEdits;
 use crate::proxy::HttpFrontend;
-use crate::tls::{CertificateFiles, ClientCertificates, MinVersion, Termination, TlsPart, TlsProblem};
+use crate::tls::{
+    CertificateFiles, ClientCertificates, MinVersion, Origination, SkipVerification, Termination, TlsError,
+    TlsPart, TlsProblem,
+};
 
 /// Reads a frontend's certificates; what is wrong with them is noted where they are named.
 pub(super) fn termination<'s>(
@@ -57,6 +60,39 @@ pub(super) fn termination<'s>(
     }
 }
 
+/// Reads what TLS to a backend's servers needs.
+pub(super) fn origination<'s>(
+    tls: &At<BackendTls>,
+    directory: impl Fn(Place) -> &'s Path,
+    problems: &Problems,
+) -> Option<Origination> {
+    let mut builder = Origination::builder();
+    if let Some(ca) = &tls.ca {
+        builder = builder.authorities(directory(ca.place).join(&ca.value));
+    }
+    if let Some(name) = &tls.server_name {
+        builder = builder.server_name(name.value.as_str());
+    }
+    if let Some(client) = &tls.client {
+        builder = builder.certificate(certificate(client, directory(client.cert.place)));
+    }
+    if tls.insecure_skip_verify {
+        builder = builder.dangerous(SkipVerification::i_accept_any_certificate());
+    }
+    let place = |part: TlsPart| match part {
+        TlsPart::Authorities => tls.ca.as_ref().map(|at| at.place),
+        TlsPart::ServerName => tls.server_name.as_ref().map(|at| at.place),
+        TlsPart::ClientCertificate => tls.client.as_ref().map(|at| at.place),
+        _ => None,
+    };
+    let refused = |error: TlsError| {
+        for (part, problem) in error.problems() {
+            problems.said(place(*part).unwrap_or(tls.place), problem);
+        }
+    };
+    builder.build().map_err(refused).ok()
+}
+
 /// Hands clients' subjects on, in a field that the proxy may write.
 pub(super) fn subject_header(http: HttpFrontend, tls: &FrontendTls, problems: &Problems) -> HttpFrontend {
     let Some(name) = &tls.client_subject_header else { return http };
@@ -66,7 +102,7 @@ pub(super) fn subject_header(http: HttpFrontend, tls: &FrontendTls, problems: &P
     http.client_subject_header(name.value.value.clone())
 }
 
-pub(super) fn certificate(files: &Files, directory: &Path) -> CertificateFiles {
+fn certificate(files: &Files, directory: &Path) -> CertificateFiles {
     let built = CertificateFiles::new(directory.join(&files.cert.value), directory.join(&files.key.value));
     match &files.ocsp {
         Some(ocsp) => built.ocsp(directory.join(&ocsp.value)),

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::BackendTls;
 use crate::backend::{self, Address, BackendTimeouts, HealthCheck, PoolLimits, StatusSet};
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
@@ -21,6 +22,7 @@ pub(crate) struct Backend {
     pub(crate) pool: Pool,
     pub(crate) health: Option<At<Health>>,
     pub(crate) passive: Passive,
+    pub(crate) tls: Option<At<BackendTls>>,
 }
 
 impl Default for Backend {
@@ -35,6 +37,7 @@ impl Default for Backend {
             pool: Pool::default(),
             health: None,
             passive: Passive::default(),
+            tls: None,
         }
     }
 }
@@ -54,6 +57,7 @@ impl Record for Backend {
             pool: keys.or("pool", default.pool),
             health: keys.take("health"),
             passive: keys.or("passive", default.passive),
+            tls: keys.take("tls"),
         })
     }
 }

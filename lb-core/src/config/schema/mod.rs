@@ -26,7 +26,7 @@ use super::values::{Parsed, choice};
 pub(crate) use self::backend::{Backend, Balance, Health, Server, Timeouts as BackendTimeouts};
 pub(crate) use self::frontend::{Frontend, Limits, ListenAddress, Mode};
 pub(crate) use self::route::{Action, Edits, Expected, Path, Route};
-pub(crate) use self::tls::{CertificateSource, ClientAuth, Files, FrontendTls, Version};
+pub(crate) use self::tls::{BackendTls, CertificateSource, ClientAuth, Files, FrontendTls, Version};
 
 /// A whole configuration, of one file or of many.
 #[derive(Debug, Clone, PartialEq, Serialize)]

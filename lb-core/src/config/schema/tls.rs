@@ -47,6 +47,33 @@ impl Record for FrontendTls {
     }
 }
 
+/// `[backend.NAME.tls]`: TLS to servers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct BackendTls {
+    pub(crate) ca: Option<At<String>>,
+    pub(crate) server_name: Option<At<String>>,
+    pub(crate) insecure_skip_verify: bool,
+    pub(crate) client: Option<At<Files>>,
+}
+
+impl Record for BackendTls {
+    const KIND: &'static str = "tls";
+
+    fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
+        let tls = Self {
+            ca: keys.take("ca"),
+            server_name: keys.take("server_name"),
+            insecure_skip_verify: keys.or("insecure_skip_verify", false),
+            client: keys.take("client"),
+        };
+        if let Some(ca) = tls.ca.as_ref().filter(|_| tls.insecure_skip_verify) {
+            let what = "`ca` with `insecure_skip_verify`: no certificate is verified";
+            keys.problems().wrong(ca.place, what, "remove one of them");
+        }
+        Ok(tls)
+    }
+}
+
 /// Where certificates come from: `{ cert = "site.pem", key = "site.key" }`, or a directory.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
