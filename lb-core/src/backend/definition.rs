@@ -234,8 +234,19 @@ impl PartialEq for Backend {
 impl PartialEq for Definition {
     fn eq(&self, other: &Self) -> bool {
         // Taken apart, so that a key that is added can't be forgotten here.
-        let Self { name, servers, policy, health, passive, timeouts, pool, retries, retry_budget, forwarded } =
-            self;
+        let Self {
+            name,
+            servers,
+            policy,
+            health,
+            passive,
+            timeouts,
+            pool,
+            retries,
+            retry_budget,
+            forwarded,
+            tls,
+        } = self;
         let identity = policy.identity();
         *name == other.name
             && *servers == other.servers
@@ -248,6 +259,7 @@ impl PartialEq for Definition {
             && *retries == other.retries
             && *retry_budget == other.retry_budget
             && *forwarded == other.forwarded
+            && *tls == other.tls
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 pub struct Termination(Infallible);
 
 /// TLS to servers, of which there is none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Origination(Infallible);
 
 /// A certificate in use, for people.
@@ -43,11 +43,6 @@ impl Termination {
 }
 
 impl Origination {
-    /// Whether servers are believed and told the same.
-    pub fn is_same(&self, _: &Self) -> bool {
-        match self.0 {}
-    }
-
     pub(crate) fn never(&self) -> ! {
         match self.0 {}
     }

@@ -70,11 +70,6 @@ impl Origination {
         OriginationBuilder::default()
     }
 
-    /// Whether servers are believed and told the same: a connection of one is good for the other.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.identity == other.0.identity
-    }
-
     /// The finished configuration, offering these protocols by ALPN, in the order of preference. All that come from
     /// one origination share their sessions.
     pub(crate) fn config(&self, protocols: &[&[u8]]) -> Arc<ClientConfig> {
@@ -91,6 +86,13 @@ impl Origination {
     /// Whether there is a name to ask a server for whose host is `host`.
     pub(crate) fn has_name(&self, host: Option<&str>) -> bool {
         self.name(host).is_some()
+    }
+}
+
+/// Two are equal where servers are believed and told the same: a connection of one is good for the other.
+impl PartialEq for Origination {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.identity == other.0.identity
     }
 }
 

@@ -21,7 +21,6 @@ use crate::backend::{Backend, PickInput, Refused, Roster, Server, View};
 use crate::live::Live;
 use crate::metrics::{BackendShard, ConnectResult, Metrics, Reason};
 use crate::net::{Stream, is_certificate_refused};
-use crate::tls::Origination;
 
 use budget::Budget;
 pub(crate) use dial::Dialer;
@@ -94,7 +93,7 @@ impl Upstream {
         worker: usize,
     ) -> Self {
         // A connection whose server was believed otherwise, or not even asked, is not good any more.
-        let is_same_tls = |previous: &&Self| is_same(previous.backend.tls(), shared.backend.tls());
+        let is_same_tls = |previous: &&Self| previous.backend.tls() == shared.backend.tls();
         let known = previous.filter(is_same_tls).map(|previous| previous.lineup.load().endpoints.clone());
         let known = known.unwrap_or_default();
         let lineup = Arc::new(Live::new(Lineup { endpoints: known, ..Lineup::default() }));
@@ -251,14 +250,6 @@ impl ConnectError {
             Self::Timeout | Self::Certificate(_) => false,
             Self::Io(error) => Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno)),
         }
-    }
-}
-
-fn is_same(before: Option<&Origination>, now: Option<&Origination>) -> bool {
-    match (before, now) {
-        (Some(before), Some(now)) => before.is_same(now),
-        (None, None) => true,
-        _ => false,
     }
 }
 
