@@ -89,6 +89,25 @@ fn an_idle_connection_of_a_client_takes_less_than_1140_bytes() {
 }
 
 #[test]
+fn a_connection_that_has_said_nothing_holds_no_buffer() {
+    if !has_descriptors() {
+        return;
+    }
+    let origin = Origin::named("web1");
+    let proxy = ProxyProcess::start("proxy_process", "http", origin.address(), &[]);
+    let each = measure(&proxy, || {
+        let silent = proxy.client();
+        // Whoever answers this one has accepted the other.
+        let mut later = proxy.client();
+        assert_eq!(later.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().text(), "web1");
+        silent
+    });
+    println!("a silent client connection: {each} bytes");
+    // As much as an idle one, and what the heap loses between those that come and go.
+    assert!(each < 2048, "{each} bytes");
+}
+
+#[test]
 fn an_idle_connection_under_tls_takes_at_most_12_kib() {
     if !has_descriptors() {
         return;

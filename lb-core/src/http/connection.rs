@@ -240,12 +240,18 @@ async fn enter(idle: Idle) -> After {
 async fn exchanges(idle: Idle) -> After {
     let Idle { stream, mut peer } = idle;
     let shared = Arc::clone(&peer.entry.shared);
-    let mut scratch = shared.scratch.take().unwrap_or_default();
     let mut client = Connection::new(stream, &shared.resources);
-    if peer.is_new && peer.entry.service.load().http2 && begins_with(&mut client, &mut peer, PREFACE).await {
-        let (stream, read) = client.into_read(&shared.resources);
-        return After::Multiplexed(Box::pin(h2::serve(stream, read, peer)));
+    if peer.is_new && peer.entry.service.load().http2 {
+        match begins_with(&mut client, &mut peer, PREFACE).await {
+            Some(true) => {
+                let (stream, read) = client.into_read(&shared.resources);
+                return After::Multiplexed(Box::pin(h2::serve(stream, read, peer)));
+            }
+            Some(false) => {}
+            None => return After::Idle(Idle { stream: client.into_stream(&shared.resources), peer }),
+        }
     }
+    let mut scratch = shared.scratch.take().unwrap_or_default();
     let (next, service) = loop {
         let service = peer.entry.service.load_full();
         match Exchange::new(&mut peer, &mut client, &mut scratch, &service, &shared).run().await {
@@ -271,11 +277,13 @@ async fn exchanges(idle: Idle) -> After {
     }
 }
 
-/// Whether the client begins with `preface`: known at its first other byte, or when it takes too long.
-async fn begins_with(client: &mut Connection, peer: &mut Peer, preface: &[u8]) -> bool {
+/// Whether the client begins with `preface`: known at its first other byte, or when it takes too long. None: it has
+/// sent nothing yet.
+async fn begins_with(client: &mut Connection, peer: &mut Peer, preface: &[u8]) -> Option<bool> {
     poll_fn(|cx| match client.poll_begins_with(cx, preface) {
-        Poll::Ready(begins) => Poll::Ready(begins),
-        Poll::Pending => peer.deadline.poll(cx).map(|()| false),
+        Poll::Ready(begins) => Poll::Ready(Some(begins)),
+        Poll::Pending if !client.has_more() => Poll::Ready(None),
+        Poll::Pending => peer.deadline.poll(cx).map(|()| Some(false)),
     })
     .await
 }

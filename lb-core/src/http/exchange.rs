@@ -61,6 +61,16 @@ enum Routed<'a> {
     Own(Reply),
 }
 
+/// Why there is no head.
+#[derive(Debug)]
+enum Unread {
+    Refused(Refusal),
+    /// The client has sent nothing yet.
+    Nothing,
+    /// The client has gone, or isn't owed an answer.
+    Ended,
+}
+
 /// Why no server's response reached the client.
 #[derive(Debug)]
 pub(super) enum Unserved<'a> {
@@ -97,8 +107,9 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 Ok(Routed::Own(reply)) => Err(Unserved::Reply(reply, None)),
                 Err(refusal) => Err(refusal.into()),
             },
-            Err(Some(refusal)) => Err(refusal.into()),
-            Err(None) => return Next::Close,
+            Err(Unread::Refused(refusal)) => Err(refusal.into()),
+            Err(Unread::Nothing) => return Next::Request,
+            Err(Unread::Ended) => return Next::Close,
         };
         // Boxed, as is everything rare: this future is as large as its largest part, and is moved about.
         let next = match served {
@@ -125,29 +136,30 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         }
     }
 
-    /// Reads the head; the error is what to answer, if anything.
-    async fn read_head(&mut self) -> Result<(), Option<Refusal>> {
+    async fn read_head(&mut self) -> Result<(), Unread> {
         let limits =
             HeadLimits { bytes: self.service.limits.head_bytes, fields: self.service.limits.headers };
         let mut is_waiting = false;
-        let received = poll_fn(|cx| match self.client.poll_request(cx, limits, &mut self.scratch.request) {
-            Poll::Ready(received) => Poll::Ready(received.map_err(|error| Refusal::of_head(&error))),
+        poll_fn(|cx| match self.client.poll_request(cx, limits, &mut self.scratch.request) {
+            Poll::Ready(received) => Poll::Ready(
+                received.map_err(|error| Refusal::of_head(&error).map_or(Unread::Ended, Unread::Refused)),
+            ),
+            // Without a byte it waits where waiting takes no buffer.
+            Poll::Pending if !self.client.has_more() => Poll::Ready(Err(Unread::Nothing)),
             Poll::Pending => {
                 if !is_waiting && !self.peer.is_new {
                     self.peer.deadline.set(self.record.began + self.service.timeouts.head);
                 }
                 is_waiting = true;
                 ready!(self.peer.deadline.poll(cx));
-                // Who has sent nothing gets nothing.
-                Poll::Ready(Err(self.client.has_more().then_some(Refusal::CLIENT_TIMEOUT)))
+                Poll::Ready(Err(Unread::Refused(Refusal::CLIENT_TIMEOUT)))
             }
         })
-        .await;
+        .await?;
         if is_waiting {
             self.record.began = Instant::now();
         }
         self.peer.is_new = false;
-        received?;
         self.has_head = true;
         self.record.received_bytes = self.client.head_bytes().len() as u64;
         Ok(())

@@ -102,7 +102,9 @@ impl Known {
         };
         candidates
             .iter()
-            .find(|(known, _)| name.eq_ignore_ascii_case(known))
+            .find(|(known, _)| {
+                known.iter().zip(name).all(|(known, byte)| *known == byte.to_ascii_lowercase())
+            })
             .map_or(Self::Other, |(_, known)| *known)
     }
 

@@ -20,8 +20,11 @@ pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
 
 fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     // A colon inside brackets belongs to an IPv6 address.
-    let after_brackets = memchr::memrchr(b']', authority).map_or(0, |at| at + 1);
-    match memchr::memchr(b':', &authority[after_brackets..]) {
+    let is_bracketed = authority.first() == Some(&b'[');
+    let end = if is_bracketed { authority.iter().rposition(|byte| *byte == b']') } else { None };
+    let after_brackets = end.map_or(0, |at| at + 1);
+    // Not memchr, whose set-up costs more than most hosts are long.
+    match authority[after_brackets..].iter().position(|byte| *byte == b':') {
         Some(at) => (&authority[..after_brackets + at], Some(&authority[after_brackets + at + 1..])),
         None => (authority, None),
     }
@@ -38,17 +41,43 @@ fn is_port(port: &[u8]) -> bool {
 /// RFC 3986's reg-name: unreserved, percent-encoded, sub-delims, except the comma that joins two Host fields.
 fn is_registered_name(name: &[u8]) -> bool {
     let mut rest = name;
-    while let Some((first, tail)) = rest.split_first() {
-        rest = match first {
-            b'%' if tail.len() >= 2 && tail[..2].iter().all(u8::is_ascii_hexdigit) => &tail[2..],
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';'
-            | b'=' => tail,
-            _ if first.is_ascii_alphanumeric() => tail,
+    while let Some(at) = rest.iter().position(|byte| !IS_PLAIN[usize::from(*byte)]) {
+        rest = match &rest[at..] {
+            [b'%', first, second, tail @ ..] if first.is_ascii_hexdigit() && second.is_ascii_hexdigit() => {
+                tail
+            }
             _ => return false,
         };
     }
     true
 }
+
+/// The bytes of a registered name that stand for themselves.
+const IS_PLAIN: [bool; 256] = {
+    let mut is_plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        is_plain[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            );
+        byte += 1;
+    }
+    is_plain
+};
 
 #[cfg(test)]
 mod tests {

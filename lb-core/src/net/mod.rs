@@ -4,6 +4,7 @@
 //! Nothing here knows HTTP. Everything here is polled by the one task that owns the connection; an idle connection
 //! holds neither buffer nor pipe.
 
+mod accepted;
 mod admission;
 mod buffer;
 mod connections;

@@ -145,10 +145,7 @@ impl Pump {
             Carrier::Pipe { pipe, held } => {
                 while *held > 0 {
                     ready!(to.poll_write_ready(cx))?;
-                    let Some(fd) = to.splice_fd() else {
-                        return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
-                    };
-                    match to.try_io(Interest::WRITABLE, || splice(pipe.output(), fd, *held)) {
+                    match to.try_io(Interest::WRITABLE, |fd| splice(pipe.output(), fd, *held)) {
                         Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                         Ok(count) => {
                             *held -= count;
@@ -188,7 +185,7 @@ impl Pump {
         }
     }
 
-    fn splice_in(&mut self, from: &Stream, remaining: u64, resources: &Resources) -> io::Result<u64> {
+    fn splice_in(&mut self, from: &mut Stream, remaining: u64, resources: &Resources) -> io::Result<u64> {
         if !matches!(self.carrier, Carrier::Pipe { .. }) {
             self.give_back(resources);
             let Ok(pipe) = resources.take_pipe() else {
@@ -199,9 +196,8 @@ impl Pump {
             self.carrier = Carrier::Pipe { pipe, held: 0 };
         }
         let Carrier::Pipe { pipe, held } = &mut self.carrier else { return Ok(0) };
-        let Some(fd) = from.splice_fd() else { return Err(io::ErrorKind::Unsupported.into()) };
         let length = usize::try_from(remaining).unwrap_or(usize::MAX).min(SPLICE_BYTES);
-        match from.try_io(Interest::READABLE, || splice(fd, pipe.input(), length)) {
+        match from.try_io(Interest::READABLE, |fd| splice(fd, pipe.input(), length)) {
             Ok(0) => {
                 self.is_ended = true;
                 Ok(0)

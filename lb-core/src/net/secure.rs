@@ -101,18 +101,22 @@ impl Secure {
 
     /// Ready when rustls holds bytes it has decrypted already, or the socket has something. The latter may turn out
     /// to be TLS's own (a session ticket, a piece of a record).
-    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // It wants to read exactly when it has nothing to give: neither plaintext nor the end of the stream.
-        if self.session().wants_read() { self.socket().poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+        if self.session().wants_read() { self.socket_mut().poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
     }
 
     pub(super) fn socket(&self) -> &Stream {
         self.tls.get_ref().0
     }
 
+    pub(super) fn socket_mut(&mut self) -> &mut Stream {
+        self.tls.get_mut().0
+    }
+
     pub(super) fn reset_on_close(&mut self) {
         self.is_broken = true;
-        self.tls.get_mut().0.reset_on_close();
+        self.socket_mut().reset_on_close();
     }
 
     /// The subject of the certificate that the client showed.

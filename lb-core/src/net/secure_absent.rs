@@ -67,11 +67,15 @@ impl Secure {
         match *self {}
     }
 
-    pub(super) fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match *self {}
     }
 
     pub(super) fn socket(&self) -> &Stream {
+        match *self {}
+    }
+
+    pub(super) fn socket_mut(&mut self) -> &mut Stream {
         match *self {}
     }
 

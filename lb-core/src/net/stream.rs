@@ -7,17 +7,25 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
+use socket2::SockRef;
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::coop::unconstrained;
 
+use super::accepted::Accepted;
 use super::secure::Secure;
-use crate::sys::BoundListener;
+use crate::sys::{BoundListener, accept};
+
+/// An `SO_LINGER` of no time: closing sends a reset (socket(7)).
+const RESETS: Option<Duration> = Some(Duration::ZERO);
 
 /// A connection's byte stream.
 #[derive(Debug)]
 pub(crate) enum Stream {
+    Accepted(Accepted),
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<Secure>),
@@ -30,12 +38,37 @@ impl Stream {
     /// read and no second one that says "would block".
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(space);
-        match self {
-            Self::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buf))?,
-            Self::Unix(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buf))?,
-            Self::Tls(secure) => ready!(secure.poll_read(cx, &mut buf))?,
-        }
+        ready!(self.poll_read_buf(cx, &mut buf))?;
         Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    fn poll_read_buf(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            return match self {
+                Self::Accepted(accepted) => match accepted.read(buf.initialize_unfilled()) {
+                    Ok(count) => {
+                        buf.advance(count);
+                        Poll::Ready(Ok(()))
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.register()?;
+                        continue;
+                    }
+                    Err(error) => Poll::Ready(Err(error)),
+                },
+                Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+                Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+                Self::Tls(secure) => secure.poll_read(cx, buf),
+            };
+        }
+    }
+
+    /// Makes an accepted socket known to the event loop, if it isn't yet.
+    fn register(&mut self) -> io::Result<()> {
+        if let Self::Accepted(accepted) = self {
+            *self = Self::Tcp(accepted.register()?);
+        }
+        Ok(())
     }
 
     /// Looks at what [`poll_read`](Self::poll_read) would read, and leaves it there; `Ok(0)` is the end of the stream.
@@ -43,10 +76,7 @@ impl Stream {
     pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_read_ready(cx))?;
-            let Some(fd) = self.splice_fd() else {
-                return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
-            };
-            match self.try_io(Interest::READABLE, || crate::sys::peek(fd, space)) {
+            match self.try_io(Interest::READABLE, |fd| crate::sys::peek(fd, space)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 peeked => return Poll::Ready(peeked),
             }
@@ -60,12 +90,21 @@ impl Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = match (self, slices) {
-            // send(2) is cheaper than sendmsg(2) with one element.
-            (Self::Tcp(stream), [one]) => ready!(Pin::new(stream).poll_write(cx, one))?,
-            (Self::Tcp(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
-            (Self::Unix(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
-            (Self::Tls(secure), _) => ready!(secure.poll_write(cx, slices))?,
+        let written = loop {
+            break match (&mut *self, slices) {
+                (Self::Accepted(accepted), _) => match accepted.write(slices) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.register()?;
+                        continue;
+                    }
+                    written => written?,
+                },
+                // send(2) is cheaper than sendmsg(2) with one element.
+                (Self::Tcp(stream), [one]) => ready!(Pin::new(stream).poll_write(cx, one))?,
+                (Self::Tcp(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
+                (Self::Unix(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
+                (Self::Tls(secure), _) => ready!(secure.poll_write(cx, slices))?,
+            };
         };
         if written == 0 {
             Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
@@ -78,7 +117,7 @@ impl Stream {
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Tls(secure) => secure.poll_flush(cx),
         }
     }
@@ -87,7 +126,7 @@ impl Stream {
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) => true,
             Self::Tls(secure) => secure.is_flushed(),
         }
     }
@@ -95,15 +134,21 @@ impl Stream {
     /// Ends our direction; the peer reads the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
+            Self::Accepted(accepted) => Poll::Ready(accepted.shut_down()),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(secure) => secure.poll_shutdown(cx),
         }
     }
 
-    /// Ready when there is something to read: bytes, the end of the stream, or an error. No system call.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready when a read is worth trying: there are bytes, the end of the stream, or an error, or only a read can tell.
+    /// No system call, but the first wait for an accepted client registers it.
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self, Self::Accepted(accepted) if !accepted.is_unread()) {
+            self.register()?;
+        }
         match self {
+            Self::Accepted(_) => Poll::Ready(Ok(())),
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
             Self::Tls(secure) => secure.poll_read_ready(cx),
@@ -111,17 +156,20 @@ impl Stream {
     }
 
     /// Ready when a write may succeed. No system call.
-    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
+            // Nearly always: its buffer is empty. [`try_io`](Self::try_io) registers it otherwise.
+            Self::Accepted(_) => Poll::Ready(Ok(())),
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
-            Self::Tls(secure) => secure.socket().poll_write_ready(cx),
+            Self::Tls(secure) => secure.socket_mut().poll_write_ready(cx),
         }
     }
 
     /// The socket, where bytes may be moved past this process by splice(2).
     pub(crate) fn splice_fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
+            Self::Accepted(accepted) => accepted.fd(),
             Self::Tcp(stream) => Some(stream.as_fd()),
             Self::Unix(stream) => Some(stream.as_fd()),
             Self::Tls(_) => None,
@@ -130,13 +178,20 @@ impl Stream {
 
     /// Runs `io` on the socket, which must report `WouldBlock` for the readiness to be cleared.
     pub(crate) fn try_io(
-        &self,
+        &mut self,
         interest: Interest,
-        io: impl FnOnce() -> io::Result<usize>,
+        io: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_io(interest, io),
-            Self::Unix(stream) => stream.try_io(interest, io),
+            Self::Accepted(accepted) => {
+                let done = io(accepted.socket()?.as_fd());
+                if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                    self.register()?;
+                }
+                done
+            }
+            Self::Tcp(stream) => stream.try_io(interest, || io(stream.as_fd())),
+            Self::Unix(stream) => stream.try_io(interest, || io(stream.as_fd())),
             Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -155,10 +210,12 @@ impl Stream {
     /// Makes closing this stream a reset (RST), so that the peer can't take what it got for the whole.
     pub(crate) fn reset_on_close(&mut self) {
         match self {
+            // Without it the stream is closed instead: the missing last chunk or short length still tells.
+            Self::Accepted(accepted) => {
+                let _best_effort = accepted.socket().map(|socket| SockRef::from(socket).set_linger(RESETS));
+            }
             Self::Tcp(stream) => {
-                // Without it the stream is closed instead: the missing last chunk or short length still tells.
-                let socket = socket2::SockRef::from(&*stream);
-                let _best_effort = socket.set_linger(Some(std::time::Duration::ZERO));
+                let _best_effort = SockRef::from(&*stream).set_linger(RESETS);
             }
             Self::Unix(_) => {}
             Self::Tls(secure) => secure.reset_on_close(),
@@ -173,7 +230,7 @@ impl Stream {
     /// The TLS that protects it, if any does.
     pub(crate) fn secure(&self) -> Option<&Secure> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) => None,
             Self::Tls(secure) => Some(secure),
         }
     }
@@ -182,11 +239,7 @@ impl Stream {
 /// For TLS, whose bytes a stream carries.
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(secure) => secure.poll_read(cx, buf),
-        }
+        self.get_mut().poll_read_buf(cx, buf)
     }
 }
 
@@ -253,10 +306,18 @@ impl fmt::Display for ClientAddress {
     }
 }
 
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for types that lie about their descriptor: std's doesn't"
+)]
+fn wait_for_connections(listener: std::net::TcpListener) -> io::Result<AsyncFd<std::net::TcpListener>> {
+    AsyncFd::with_interest(listener, Interest::READABLE)
+}
+
 /// A listening socket in a worker's event loop.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(TcpListener),
+    Tcp(AsyncFd<std::net::TcpListener>),
     Unix(UnixListener),
 }
 
@@ -264,7 +325,7 @@ impl Listener {
     /// Registers the socket with the current runtime.
     pub(crate) fn register(bound: BoundListener) -> io::Result<Self> {
         match bound {
-            BoundListener::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            BoundListener::Tcp(listener) => wait_for_connections(listener).map(Self::Tcp),
             BoundListener::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
         }
     }
@@ -272,10 +333,13 @@ impl Listener {
     /// Takes the next connection from the kernel's queue.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, ClientAddress)>> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, addr) = ready!(listener.poll_accept(cx))?;
-                Poll::Ready(Ok((Stream::Tcp(stream), ClientAddress::Socket(addr))))
-            }
+            Self::Tcp(listener) => loop {
+                let mut ready = ready!(listener.poll_read_ready(cx))?;
+                let Ok(accepted) = ready.try_io(|listener| accept(listener.as_fd())) else { continue };
+                let (socket, addr) = accepted?;
+                let stream = Stream::Accepted(Accepted::new(socket));
+                return Poll::Ready(Ok((stream, ClientAddress::Socket(addr))));
+            },
             Self::Unix(listener) => {
                 let (stream, _unnamed) = ready!(listener.poll_accept(cx))?;
                 Poll::Ready(Ok((Stream::Unix(stream), ClientAddress::Local)))
@@ -287,9 +351,55 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
     use tokio::task::coop;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_speaks_at_once_is_not_registered() {
+        let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        bound.set_nonblocking(true).unwrap();
+        let address = bound.local_addr().unwrap();
+        let listener = Listener::register(BoundListener::Tcp(bound)).unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"at once").await.unwrap();
+        let (mut stream, from) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        assert_eq!(from.socket(), Some(client.local_addr().unwrap()));
+        let mut space = [0; 16];
+        poll_fn(|cx| stream.poll_read_ready(cx)).await.unwrap();
+        let count = poll_fn(|cx| stream.poll_read(cx, &mut space)).await.unwrap();
+        assert_eq!(&space[..count], b"at once");
+        assert_eq!(poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(b"well")])).await.unwrap(), 4);
+        assert!(matches!(stream, Stream::Accepted(_)));
+
+        // What comes later is waited for.
+        let mut later = pin!(poll_fn(|cx| stream.poll_read_ready(cx)));
+        assert!(poll_fn(|cx| Poll::Ready(later.as_mut().poll(cx))).await.is_pending());
+        client.write_all(b"later").await.unwrap();
+        later.await.unwrap();
+        assert!(matches!(stream, Stream::Tcp(_)));
+        let count = poll_fn(|cx| stream.poll_read(cx, &mut space)).await.unwrap();
+        assert_eq!(&space[..count], b"later");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_keeps_silent_is_registered_by_the_first_read() {
+        let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        bound.set_nonblocking(true).unwrap();
+        let address = bound.local_addr().unwrap();
+        let listener = Listener::register(BoundListener::Tcp(bound)).unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (mut stream, _) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        let mut space = [0; 16];
+        {
+            let mut read = pin!(poll_fn(|cx| stream.poll_read(cx, &mut space)));
+            assert!(poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await.is_pending());
+            client.write_all(b"at last").await.unwrap();
+            assert_eq!(read.await.unwrap(), 7);
+        }
+        assert!(matches!(stream, Stream::Tcp(_)));
+    }
 
     #[tokio::test]
     async fn silence_is_told_from_words_by_a_task_over_its_budget_too() {

@@ -10,4 +10,4 @@ mod socket;
 
 pub(crate) use files::raise_open_files_limit;
 pub(crate) use pipe::{Pipe, splice};
-pub(crate) use socket::{BoundListener, ListenAddress, bind, peek};
+pub(crate) use socket::{BoundListener, ListenAddress, accept, bind, peek};

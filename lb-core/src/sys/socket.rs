@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SocketFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many finished handshakes the kernel keeps for us; it clamps to `net.core.somaxconn` (listen(2)).
@@ -35,6 +35,14 @@ impl fmt::Display for ListenAddress {
 /// Looks at what a socket has received and leaves it there (recv(2) with MSG_PEEK); 0 is the end of the stream.
 pub(crate) fn peek(socket: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::net::recv(socket, space, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
+}
+
+/// Takes a connection from a listening socket's queue (accept4(2)), not blocking, as the connection won't.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, client) =
+        rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let client = client.ok_or(io::ErrorKind::NotConnected)?;
+    Ok((socket.into(), client.try_into()?))
 }
 
 /// A bound, listening, non-blocking socket that belongs to no runtime yet.

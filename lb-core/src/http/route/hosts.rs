@@ -1,9 +1,10 @@
 //! Hosts as routes ask for them, and the routes of one path filed under their hosts.
 //!
 //! Each path of a router has its own [`Candidates`], in which a request finds the routes for its host by hash:
-//! ten thousand hosts on one path cost what ten do.
+//! ten thousand hosts on one path cost what ten do. The
+//! hash need not withstand chosen keys: requests look up, only the configuration files.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// A host that a route asks for; in lower case, without port and trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +70,8 @@ pub(super) struct Candidates {
 
 #[derive(Debug, Default)]
 struct Hosts {
-    exact: HashMap<Box<[u8]>, Vec<usize>>,
-    under: HashMap<Box<[u8]>, Vec<usize>>,
+    exact: FxHashMap<Box<[u8]>, Vec<usize>>,
+    under: FxHashMap<Box<[u8]>, Vec<usize>>,
     /// Length of the longest key of `under`, beyond which a suffix need not be looked up.
     longest_under: usize,
 }

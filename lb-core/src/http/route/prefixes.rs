@@ -3,7 +3,9 @@
 //! Both offer every prefix of a path, the longest first, so that a route whose other conditions fail gives way
 //! to a shorter one. A look-up costs the length of the path and of the matching prefixes, not their number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use super::hosts::Candidates;
 
@@ -17,7 +19,7 @@ pub(super) struct SegmentTree {
 #[derive(Debug, Default)]
 struct Node {
     parent: Option<usize>,
-    children: HashMap<Box<[u8]>, usize>,
+    children: FxHashMap<Box<[u8]>, usize>,
     candidates: Candidates,
 }
 

@@ -1,10 +1,11 @@
 //! Finding the route of a request.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use http::HeaderMap;
+use rustc_hash::FxHashMap;
 
 use super::conditions::Conditions;
 use super::error::RouteError;
@@ -24,7 +25,7 @@ use super::prefixes::{Beginnings, SegmentTree};
 pub struct Router<T> {
     /// By rank: of two routes for the same path the one that is to win comes first.
     routes: Vec<(Conditions, T)>,
-    exact: HashMap<Box<[u8]>, Candidates>,
+    exact: FxHashMap<Box<[u8]>, Candidates>,
     prefixes: SegmentTree,
     beginnings: Beginnings,
     regexes: Candidates,
@@ -105,7 +106,7 @@ impl<T> Router<T> {
     }
 
     fn file(routes: Vec<(Match, T)>) -> Self {
-        let mut exact: HashMap<_, Candidates> = HashMap::new();
+        let mut exact: FxHashMap<_, Candidates> = FxHashMap::default();
         let mut prefixes = SegmentTree::new();
         let mut beginnings: BTreeMap<_, Candidates> = BTreeMap::new();
         let (mut regexes, mut any) = (Candidates::default(), Candidates::default());
