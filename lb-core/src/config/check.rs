@@ -23,7 +23,10 @@ pub(crate) fn check(config: &Config, is_whole: bool, problems: &Problems) {
             }
         }
         match frontend.mode {
-            Mode::Http => same_conditions(name, frontend, problems),
+            Mode::Http => {
+                same_conditions(name, frontend, problems);
+                without_hello(frontend, problems);
+            }
             Mode::Tcp => without_http(name, frontend, problems),
         }
         splits(frontend, problems);
@@ -78,6 +81,13 @@ fn undefined(backend: &At<String>, config: &Config, problems: &Problems) {
     problems.wrong(backend.place, format_args!("backend {} is not defined", quoted(backend)), remedy);
 }
 
+/// In mode http TLS has ended before a route is found.
+fn without_hello(frontend: &Frontend, problems: &Problems) {
+    for place in routes_of(frontend).filter_map(|route| route.hello_condition()) {
+        problems.wrong(place, "only mode tcp reads what a ClientHello asks for", "use `host`");
+    }
+}
+
 /// Two routes with the same conditions: the later one never matches.
 fn same_conditions(name: &str, frontend: &Frontend, problems: &Problems) {
     let mut seen = HashMap::new();
@@ -103,14 +113,16 @@ fn same_conditions(name: &str, frontend: &Frontend, problems: &Problems) {
     }
 }
 
-/// In mode tcp nothing of a request is read: a connection goes to the one backend.
+/// In mode tcp nothing of a request is read: a connection goes by its ClientHello at most.
 fn without_http(name: &str, frontend: &Frontend, problems: &Problems) {
     for (index, route) in routes_of(frontend).enumerate() {
         let is_plain = matches!(route.action, Some(Action::Backend(_)) | None);
-        if !route.conditions().is_empty() || route.rewrites() || !is_plain {
-            let what = format_args!("frontend {name} is in mode tcp, where a route can only name a backend");
+        if route.has_http_condition() || route.rewrites() || !is_plain {
+            let what = format_args!(
+                "frontend {name} is in mode tcp, where a route can only name a backend for an `sni` or `alpn`"
+            );
             problems.wrong(route.place, what, "write `backend = \"...\"`, or `mode = \"http\"`");
-        } else if index > 0 || frontend.backend.is_some() {
+        } else if route.hello_condition().is_none() && (index > 0 || frontend.backend.is_some()) {
             let what = format_args!("frontend {name} is in mode tcp and names several backends");
             problems.wrong(route.place, what, "keep one");
         }

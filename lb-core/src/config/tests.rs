@@ -148,7 +148,7 @@ fn each_problem_of_a_frontend_has_its_line_and_its_remedy() {
 #[test]
 fn each_problem_of_a_route_has_its_line_and_its_remedy() {
     for (line, expected) in [
-        ("sni = \"*.example\"", "9:1: `sni` is not supported yet; remove it"),
+        ("sni = \"*.example\"", "9:7: only mode tcp reads what a ClientHello asks for; use `host`"),
         (
             "path = \"/a\"\npath_prefix = \"/b\"",
             "10:15: this route has two path conditions, `path` and `path_prefix`; keep one",
@@ -294,7 +294,7 @@ fn whole_files_are_checked_for_what_they_lack() {
                 "3:19: -1 is negative",
                 "5:9: unknown log level \"loud\"; use one of",
                 "6:10: `access` is a boolean, not an access log format; ",
-                "10:11: frontend t is in mode tcp, where a route can only name a backend; ",
+                "10:11: frontend t is in mode tcp, where a route can only name a backend for ",
             ],
         ),
         // What TOML itself refuses: all of it, and neither consequences on the same line nor what the lost part may hold.

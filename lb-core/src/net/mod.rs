@@ -7,6 +7,7 @@
 mod accepted;
 mod admission;
 mod buffer;
+mod client_hello;
 mod connections;
 mod deadline;
 mod entrance;
@@ -24,6 +25,7 @@ mod tunnel;
 pub use admission::Admission;
 
 pub(crate) use buffer::{Buffer, Fill};
+pub(crate) use client_hello::ClientHello;
 pub(crate) use connections::{Connections, Registration};
 pub(crate) use deadline::Deadline;
 pub(crate) use entrance::{Entered, Entrance};

@@ -129,6 +129,14 @@ impl Secure {
         self.session().alpn_protocol()
     }
 
+    /// The name that the client asked for by SNI, in lower case.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        match &self.tls {
+            TlsStream::Server(tls) => tls.get_ref().1.server_name(),
+            TlsStream::Client(_) => None,
+        }
+    }
+
     /// How the handshake went.
     pub(crate) fn handshake(&self) -> HandshakeResult {
         match self.session().handshake_kind() {

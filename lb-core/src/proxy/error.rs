@@ -35,6 +35,9 @@ pub enum BuildProblem {
     #[cfg(feature = "http")]
     #[error(transparent)]
     Route(crate::http::route::RouteError),
+    /// A name that no client can ask for.
+    #[error("`{0}` is no name that a ClientHello can have; write a host name, or one behind `*.`")]
+    Sni(String),
     /// Two frontends have one name.
     #[error("there are two frontends called `{0}`; rename one")]
     DuplicateFrontend(String),

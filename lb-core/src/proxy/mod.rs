@@ -31,5 +31,5 @@ pub use handle::Handle;
 #[cfg(feature = "http")]
 pub use http_mode::HttpFrontend;
 pub use run::Proxy;
-pub use tcp_mode::TcpFrontend;
+pub use tcp_mode::{TcpFrontend, TcpRoute};
 pub use worker::Workers;

@@ -10,16 +10,68 @@ use super::{BuildError, BuildProblem};
 use crate::access_log::Warnings;
 use crate::backend::Backend;
 use crate::live::Live;
-use crate::net::{Admission, ClientAddress, Connections, Stream};
-use crate::tcp::{ClientConnection, Entry, Service};
+use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream, Terminator};
+use crate::tcp::{ClientConnection, Entry, NamePattern, Names, Service, Wanted};
 use crate::tls::Termination;
 
-/// Builds a frontend that passes bytes to servers and reads none of them. Made by [`Frontend::tcp`].
+/// Builds a frontend that passes bytes to servers. Made by [`Frontend::tcp`].
 #[derive(Clone, Debug)]
 pub struct TcpFrontend {
     listening: Listening,
-    backend: Option<Backend>,
+    routes: Vec<TcpRoute>,
     idle: Duration,
+    head: Duration,
+    tls: Option<Termination>,
+}
+
+/// Which connections go to a backend of their own, by what their ClientHello asks for. The bytes pass on as they are:
+/// TLS ends at the server, unless the frontend itself ends it.
+///
+/// ```
+/// use lb_core::prelude::*;
+/// use lb_core::proxy::TcpRoute;
+///
+/// let shop = Backend::builder("shop").server("10.0.0.1:443").build()?;
+/// let other = Backend::builder("other").server("10.0.0.2:443").build()?;
+/// let web = Frontend::tcp("web")
+///     .listen("127.0.0.1:0")
+///     .route(TcpRoute::sni("*.shop.example").to(&shop))
+///     .backend(&other);
+/// # let proxy = Proxy::builder().frontend(web).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TcpRoute {
+    sni: Option<String>,
+    alpn: Option<String>,
+    backend: Option<Backend>,
+}
+
+impl TcpRoute {
+    /// Connections whose client asks for this name, or with `*.example` for any below it. The exact name comes before
+    /// the longest that matches with `*.`, and that before routes without a name.
+    pub fn sni(name: impl Into<String>) -> Self {
+        Self { sni: Some(name.into()), ..Self::any() }
+    }
+
+    /// All connections, those that are no TLS too.
+    pub fn any() -> Self {
+        Self { sni: None, alpn: None, backend: None }
+    }
+
+    /// Only clients that offer this protocol by ALPN, such as `h2`. Where the frontend ends TLS itself, it offers none.
+    #[must_use]
+    pub fn alpn(mut self, protocol: impl Into<String>) -> Self {
+        self.alpn = Some(protocol.into());
+        self
+    }
+
+    /// Sends them to `backend`.
+    #[must_use]
+    pub fn to(mut self, backend: &Backend) -> Self {
+        self.backend = Some(backend.clone());
+        self
+    }
 }
 
 impl Frontend {
@@ -34,7 +86,13 @@ impl Frontend {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn tcp(name: impl Into<String>) -> TcpFrontend {
-        TcpFrontend { listening: Listening::new(name.into()), backend: None, idle: Duration::from_secs(60) }
+        TcpFrontend {
+            listening: Listening::new(name.into()),
+            routes: Vec::new(),
+            idle: Duration::from_secs(60),
+            head: Duration::from_secs(10),
+            tls: None,
+        }
     }
 }
 
@@ -46,10 +104,31 @@ impl TcpFrontend {
         self
     }
 
-    /// Sets the backend that takes the connections.
+    /// Sends to `backend` the connections that no other route takes.
     #[must_use]
-    pub fn backend(mut self, backend: &Backend) -> Self {
-        self.backend = Some(backend.clone());
+    pub fn backend(self, backend: &Backend) -> Self {
+        self.route(TcpRoute::any().to(backend))
+    }
+
+    /// Adds a route. The most specific that matches is taken; among equals the one added first.
+    #[must_use]
+    pub fn route(mut self, route: TcpRoute) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Ends TLS: servers get what clients say in clear text, unless their backend speaks TLS to them. A client in
+    /// clear text is reset.
+    #[must_use]
+    pub fn tls(mut self, termination: Termination) -> Self {
+        self.tls = Some(termination);
+        self
+    }
+
+    /// How long a TLS handshake, or a ClientHello, may take. Default 10 s.
+    #[must_use]
+    pub fn head_timeout(mut self, head: Duration) -> Self {
+        self.head = head;
         self
     }
 
@@ -77,20 +156,48 @@ impl TcpFrontend {
     /// Checks the frontend. [`ProxyBuilder::frontend`](super::ProxyBuilder::frontend) does it too.
     ///
     /// # Errors
-    /// All problems at once: an address that can't be read, none at all, no backend.
+    /// All problems at once: an address that can't be read, none at all, no backend, a name that is none.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, backend, idle } = self;
-        let problems = if backend.is_none() { vec![BuildProblem::NoBackend] } else { Vec::new() };
-        listening.build(Arc::new(TcpMode { backends: backend.into_iter().collect(), idle }), problems)
+        let Self { listening, routes, idle, head, tls } = self;
+        let (mut problems, mut wanted, mut backends) = (Vec::new(), Vec::new(), Vec::new());
+        for TcpRoute { sni, alpn, backend } in routes {
+            let Some(backend) = backend else {
+                problems.push(BuildProblem::NoBackend);
+                continue;
+            };
+            let name = sni.as_deref().map(NamePattern::parse);
+            if name == Some(None) {
+                problems.push(BuildProblem::Sni(sni.unwrap_or_default()));
+            }
+            let protocol = alpn.map(|protocol| protocol.into_bytes().into());
+            wanted.push((Wanted { name: name.flatten(), protocol }, backends.len()));
+            backends.push(backend);
+        }
+        if wanted.is_empty() && problems.is_empty() {
+            problems.push(BuildProblem::NoBackend);
+        }
+        let mode = TcpMode {
+            backends: backends.into(),
+            names: Arc::new(Names::new(wanted)),
+            idle,
+            head,
+            terminator: tls.as_ref().map(|tls| Terminator::new(tls, &[])),
+            tls,
+        };
+        listening.build(Arc::new(mode), problems)
     }
 }
 
-/// Mode `tcp` with its backend.
+/// Mode `tcp` with its backends.
 #[derive(Debug)]
 struct TcpMode {
-    /// Invariant: exactly one.
+    /// By the places that `names` has.
     backends: Box<[Backend]>,
+    names: Arc<Names>,
     idle: Duration,
+    head: Duration,
+    tls: Option<Termination>,
+    terminator: Option<Terminator>,
 }
 
 impl Mode for TcpMode {
@@ -103,13 +210,16 @@ impl Mode for TcpMode {
     }
 
     fn termination(&self) -> Option<&Termination> {
-        None
+        self.tls.as_ref()
     }
 
-    fn take(&self, mut seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
+    fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
         let service = Service {
             name: Arc::clone(seat.frontend),
-            upstream: seat.upstreams.swap_remove(0),
+            entrance: Entrance { tls: self.terminator.clone() },
+            names: Arc::clone(&self.names),
+            upstreams: seat.upstreams.into(),
+            head: self.head,
             idle: self.idle,
             metrics: seat.metrics.frontend(seat.frontend).shard(seat.worker),
             access_log: seat.access_log.cloned(),

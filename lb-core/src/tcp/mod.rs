@@ -1,8 +1,13 @@
 //! The L4 journey: a connection is accepted, a server chosen and reached, and bytes pass both ways until both sides
 //! have closed.
 //!
+//! A ClientHello is read only where a route asks for what is in it; it goes on to the server as it came.
+//!
 //! Reaching a server is the large part of a connection's state and the short part of its life, so it is a future of
 //! its own that is gone once the tunnel stands.
+
+mod entering;
+mod names;
 
 use std::fmt;
 use std::future::Future;
@@ -17,8 +22,14 @@ use crate::access_log::{AccessEntry, AccessLog, Warnings};
 use crate::backend::PickInput;
 use crate::live::Live;
 use crate::metrics::{FrontendShard, OpenConnection, Reason};
-use crate::net::{ClientAddress, Connections, Deadline, Registration, Resources, Stream, Tunnel, TunnelEnd};
+use crate::net::{
+    Buffer, ClientAddress, Connections, Deadline, Entrance, Registration, Resources, Stream, Tunnel,
+    TunnelEnd,
+};
 use crate::upstream::{Lease, LeaseError, Upstream};
+
+use entering::{Arrived, enter};
+pub(crate) use names::{NamePattern, Names, Wanted};
 
 /// What a frontend's connections on one worker hold on to: the service may be replaced, this stays.
 #[derive(Debug)]
@@ -33,7 +44,12 @@ pub(crate) struct Entry {
 /// What a frontend does, by one snapshot.
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
-    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) entrance: Entrance,
+    pub(crate) names: Arc<Names>,
+    /// By the places that `names` has.
+    pub(crate) upstreams: Box<[Arc<Upstream>]>,
+    /// How long TLS, or a ClientHello, may take.
+    pub(crate) head: Duration,
     /// How long a tunnel may be silent.
     pub(crate) idle: Duration,
     pub(crate) metrics: FrontendShard,
@@ -106,17 +122,28 @@ impl Future for ClientConnection {
     }
 }
 
-/// Finds a server that answers and joins the client to it. Where none does, the client is reset, which it can tell
-/// from a server that had nothing to say.
+/// Takes a client in, finds a server that answers and joins the client to it. Where none does, the client is reset,
+/// which it can tell from a server that had nothing to say.
 async fn reach(
-    mut client: Stream,
+    client: Stream,
     service: Arc<Service>,
     mut record: Record,
     entry: Arc<Entry>,
     open: OpenConnection,
 ) -> Option<Joined> {
+    let Arrived { mut client, read, place } =
+        match enter(client, &service, record.client, &entry.resources).await {
+            Ok(arrived) => arrived,
+            Err(reason) => {
+                if let Some(reason) = reason {
+                    service.metrics.error(reason);
+                }
+                record.log(&service, &entry, None, None, reason, (0, 0));
+                return None;
+            }
+        };
     let input = PickInput { client: record.client.ip(), ..PickInput::default() };
-    let upstream = &service.upstream;
+    let upstream = &service.upstreams[place];
     let mut tried = Vec::new();
     let mut failed = Reason::ConnectFailed;
     upstream.count_request();
@@ -139,7 +166,11 @@ async fn reach(
             Ok((server, took)) => {
                 record.connect = Some(took);
                 let deadline = Deadline::at(Instant::now() + service.idle);
-                let (tunnel, counted) = (Tunnel::default(), (0, 0));
+                let tunnel = match read {
+                    Some(read) => Tunnel::with_read(read, Buffer::new(0), &entry.resources),
+                    None => Tunnel::default(),
+                };
+                let counted = (0, 0);
                 return Some(Joined {
                     client,
                     server,
@@ -165,7 +196,7 @@ async fn reach(
     client.reset_on_close();
     service.metrics.error(reason);
     let server = tried.last().map(|server| &**server.name());
-    record.log(&service, &entry, server, Some(reason), (0, 0));
+    record.log(&service, &entry, Some(upstream.backend().name()), server, Some(reason), (0, 0));
     None
 }
 
@@ -201,7 +232,8 @@ impl Joined {
         if let Some(reason) = reason {
             self.service.metrics.error(reason);
         }
-        self.record.log(&self.service, entry, Some(self.lease.server().name()), reason, moved);
+        let server = self.lease.server();
+        self.record.log(&self.service, entry, Some(server.backend()), Some(server.name()), reason, moved);
         Poll::Ready(())
     }
 }
@@ -211,6 +243,7 @@ impl Record {
         &self,
         service: &Service,
         entry: &Entry,
+        backend: Option<&str>,
         server: Option<&str>,
         reason: Option<Reason>,
         (received_bytes, sent_bytes): (u64, u64),
@@ -221,7 +254,7 @@ impl Record {
             time: SystemTime::now() - duration,
             client: self.client.socket(),
             frontend: &service.name,
-            backend: Some(service.upstream.backend().name()),
+            backend,
             server,
             reason,
             received_bytes,

@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::config::diagnostics::{At, Place, Problems};
 use crate::config::schema::{self, Action, ListenAddress, Mode};
 use crate::http::{FrontendTimeouts, Limits};
-use crate::proxy::{BuildError, BuildProblem, Frontend, HttpFrontend, TcpFrontend};
+use crate::proxy::{BuildError, BuildProblem, Frontend, HttpFrontend, TcpFrontend, TcpRoute};
 
 /// Builds a frontend; what the builder refuses is noted where it stands.
 ///
@@ -38,10 +38,11 @@ pub(super) fn compile<'s>(
             problems.is_empty().then(|| http.build())
         }
         Mode::Tcp => {
-            if let Some(tls) = &frontend.tls {
-                problems.wrong(tls.place, "`tls` is not supported yet in mode tcp", "remove it");
-            }
             let tcp = listen.fold(tcp(name, frontend, backends), TcpFrontend::listen);
+            let tcp = match &frontend.tls {
+                Some(tls) => tcp.tls(tls::tcp_termination(tls, &directory, problems)?),
+                None => tcp,
+            };
             problems.is_empty().then(|| tcp.build())
         }
     };
@@ -86,13 +87,22 @@ fn limits(limits: &schema::Limits) -> Limits {
 fn tcp(name: &str, frontend: &schema::Frontend, backends: &BTreeMap<&str, Backend>) -> TcpFrontend {
     let tcp = Frontend::tcp(name)
         .max_connections(frontend.max_connections)
-        .idle_timeout(frontend.timeouts.idle.duration());
-    let mut routed =
-        frontend.routes.iter().flat_map(|routes| routes.iter()).filter_map(|route| match &route.action {
-            Some(Action::Backend(name)) => Some(name),
-            _ => None,
-        });
-    match frontend.backend.as_ref().or_else(|| routed.next()).and_then(|name| backends.get(name.as_str())) {
+        .idle_timeout(frontend.timeouts.idle.duration())
+        .head_timeout(frontend.timeouts.head.duration());
+    let named = frontend.routes.iter().flat_map(|routes| routes.iter()).filter_map(|route| {
+        let Some(Action::Backend(backend)) = &route.action else { return None };
+        let compiled = match &route.sni {
+            Some(name) => TcpRoute::sni(name.value.as_str()),
+            None => TcpRoute::any(),
+        };
+        let compiled = match &route.alpn {
+            Some(protocol) => compiled.alpn(protocol.value.as_str()),
+            None => compiled,
+        };
+        Some(compiled.to(backends.get(backend.as_str())?))
+    });
+    let tcp = named.fold(tcp, TcpFrontend::route);
+    match frontend.backend.as_ref().and_then(|name| backends.get(name.as_str())) {
         Some(backend) => tcp.backend(backend),
         None => tcp,
     }
@@ -100,12 +110,17 @@ fn tcp(name: &str, frontend: &schema::Frontend, backends: &BTreeMap<&str, Backen
 
 fn note(error: &BuildError, frontend: &At<schema::Frontend>, problems: &Problems) {
     for problem in error.problems() {
-        let listen = match problem {
+        let place = match problem {
             BuildProblem::Listen { address, .. } => {
-                frontend.listen.0.iter().find(|listen| listen.text == *address)
+                frontend.listen.0.iter().find(|listen| listen.text == *address).map(|listen| listen.place)
+            }
+            BuildProblem::Sni(name) => {
+                let names =
+                    frontend.routes.iter().flat_map(|routes| routes.iter()).filter_map(|r| r.sni.as_ref());
+                names.into_iter().find(|sni| sni.value == *name).map(|sni| sni.place)
             }
             _ => None,
         };
-        problems.said(listen.map_or(frontend.place, |listen| listen.place), problem);
+        problems.said(place.unwrap_or(frontend.place), problem);
     }
 }

@@ -60,6 +60,19 @@ pub(super) fn termination<'s>(
     }
 }
 
+/// Likewise of a frontend in mode tcp, which has no fields to tell servers anything in.
+pub(super) fn tcp_termination<'s>(
+    tls: &At<FrontendTls>,
+    directory: impl Fn(Place) -> &'s Path,
+    problems: &Problems,
+) -> Option<Termination> {
+    if let Some(header) = &tls.client_subject_header {
+        let what = "`client_subject_header` in mode tcp: there is no header to write it in";
+        problems.wrong(header.place, what, "remove it");
+    }
+    termination(tls, directory, problems)
+}
+
 /// Reads what TLS to a backend's servers needs.
 pub(super) fn origination<'s>(
     tls: &At<BackendTls>,

@@ -65,7 +65,7 @@ impl Record for Frontend {
 /// Warns of keys that only mode http reads.
 fn without_effect(keys: &mut Keys<'_>) {
     let timeouts = keys.value("timeouts").and_then(|timeouts| timeouts.keys(Timeouts::KIND).ok());
-    let of_timeouts = timeouts.map(|mut timeouts| ["head", "body"].map(|key| (key, timeouts.value(key))));
+    let of_timeouts = timeouts.map(|mut timeouts| ["body"].map(|key| (key, timeouts.value(key))));
     let of_frontend = ["http2", "limits", "trusted_proxies"].map(|key| (key, keys.value(key)));
     for (key, value) in of_timeouts.into_iter().flatten().chain(of_frontend) {
         if let Some(value) = value {

@@ -12,6 +12,8 @@ pub(crate) struct Route {
     #[serde(flatten)]
     pub(crate) path: Option<Path>,
     pub(crate) host: Option<At<String>>,
+    pub(crate) sni: Option<At<String>>,
+    pub(crate) alpn: Option<At<String>>,
     pub(crate) method: Option<Several<String>>,
     pub(crate) header: Option<Entries<Expected>>,
     pub(crate) query: Option<Entries<Expected>>,
@@ -67,6 +69,8 @@ impl Record for Route {
         let route = Self {
             path: sole(paths, Path::name, "path conditions", keys),
             host: keys.take("host"),
+            sni: keys.take("sni"),
+            alpn: keys.take("alpn"),
             method: keys.take("method").map(|at| at.value),
             header: keys.take("header").map(|at| at.value),
             query: keys.take("query").map(|at| at.value),
@@ -98,6 +102,9 @@ impl Route {
         if let Some(host) = &self.host {
             words.push(format!("host={}", host.value));
         }
+        for (kind, wanted) in [("sni", &self.sni), ("alpn", &self.alpn)] {
+            words.extend(wanted.iter().map(|wanted| format!("{kind}={}", wanted.value)));
+        }
         if let Some(methods) = &self.method {
             let methods: Vec<&str> = methods.0.iter().map(|method| method.as_str()).collect();
             words.push(format!("method={}", methods.join(",")));
@@ -112,6 +119,17 @@ impl Route {
             }
         }
         words.join(" ")
+    }
+
+    /// Whether it asks for what only a ClientHello says; if so, where.
+    pub(crate) fn hello_condition(&self) -> Option<Place> {
+        self.sni.as_ref().or(self.alpn.as_ref()).map(|wanted| wanted.place)
+    }
+
+    /// Whether it asks for what only a request says.
+    pub(crate) fn has_http_condition(&self) -> bool {
+        let is_about_fields = self.method.is_some() || self.header.is_some() || self.query.is_some();
+        self.path.is_some() || self.host.is_some() || is_about_fields
     }
 
     /// Whether it changes the request or the response.
