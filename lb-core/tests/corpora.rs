@@ -39,6 +39,11 @@ fn paths() {
 }
 
 #[test]
+fn client_hellos() {
+    replay("client_hello", lb_core::fuzz::client_hello);
+}
+
+#[test]
 fn configurations() {
     replay("configuration", lb_core::fuzz::configuration);
 }

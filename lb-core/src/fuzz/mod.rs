@@ -40,6 +40,21 @@ pub fn path(bytes: &[u8]) {
     assert_eq!(normalise(&normal, &mut again), Ok(&normal[..]), "it is not idempotent");
 }
 
+/// A ClientHello: what a prefix of the bytes decides, more bytes don't change.
+pub fn client_hello(bytes: &[u8]) {
+    use crate::net::ClientHello;
+    let bytes = &bytes[..bytes.len().min(2048)];
+    let mut decided = None;
+    for end in 0..=bytes.len() {
+        let parsed = ClientHello::parse(&bytes[..end]);
+        match &decided {
+            Some(decided) => assert_eq!(*decided, parsed, "decided before byte {end}"),
+            None if parsed == Ok(None) => {}
+            None => decided = Some(parsed),
+        }
+    }
+}
+
 /// A configuration: understood, or refused with places and remedies.
 #[cfg(feature = "config")]
 pub fn configuration(bytes: &[u8]) {
