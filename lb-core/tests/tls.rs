@@ -254,3 +254,25 @@ fn renewed_certificates_are_taken_and_broken_ones_leave_the_old_in_place() {
         .metric(&format!("lb_tls_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}}"));
     assert_eq!(expiry, 4_102_444_800.0);
 }
+
+#[cfg(feature = "config")]
+#[test]
+fn the_example_serves() {
+    let origin = Origin::named("web1");
+    let conf = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf");
+    let environment = |name: &str| match name {
+        "PLAIN" | "LISTEN" => Some("127.0.0.1:0".to_owned()),
+        "SHOP" => Some(origin.address().to_owned()),
+        _ => None,
+    };
+    let loaded = lb_core::config::load(conf.join("tls.toml"), environment).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let proxy = Running::start(loaded.builder);
+    let client = Client::trusting_file(&conf.join("certificates/ca.pem"));
+    let mut client = rig::wire(client.connect(&proxy.address("web"), "localhost"));
+    assert_eq!(get(&mut client), "web1");
+    let mut plain = proxy.client("plain");
+    plain.send("GET /a?b=c HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let redirect = plain.response();
+    assert_eq!((redirect.status(), redirect.field("location")), (308, Some("https://localhost:8443/a?b=c")));
+}
