@@ -26,7 +26,7 @@ fn every_file_in_conf_is_fine() {
         );
         names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
-    for name in ["shop.toml", "tcp.toml", "tls.toml", "sni.toml", "full.toml"] {
+    for name in ["shop.toml", "tcp.toml", "tls.toml", "sni.toml", "grpc.toml", "full.toml"] {
         assert!(names.iter().any(|found| found == name), "{name} is missing among {names:?}");
     }
 }

@@ -131,6 +131,7 @@ struct Definition {
     /// Invariant: once built from 0 to 1.
     retry_budget: f64,
     forwarded: bool,
+    http2: bool,
     tls: Option<Origination>,
 }
 
@@ -148,6 +149,7 @@ impl Backend {
             retries: 2,
             retry_budget: 0.2,
             forwarded: true,
+            http2: false,
             tls: None,
         };
         BackendBuilder { definition, problems: Vec::new(), given: 0, names: HashSet::new() }
@@ -203,6 +205,11 @@ impl Backend {
         self.definition.forwarded
     }
 
+    /// Whether servers are spoken to in HTTP/2.
+    pub fn http2(&self) -> bool {
+        self.definition.http2
+    }
+
     /// How TLS to servers is begun; `None`: they are spoken to in clear text.
     pub fn tls(&self) -> Option<&Origination> {
         self.definition.tls.as_ref()
@@ -245,6 +252,7 @@ impl PartialEq for Definition {
             retries,
             retry_budget,
             forwarded,
+            http2,
             tls,
         } = self;
         let identity = policy.identity();
@@ -259,6 +267,7 @@ impl PartialEq for Definition {
             && *retries == other.retries
             && *retry_budget == other.retry_budget
             && *forwarded == other.forwarded
+            && *http2 == other.http2
             && *tls == other.tls
     }
 }
@@ -339,6 +348,13 @@ impl BackendBuilder {
     /// Whether X-Forwarded-For, -Proto and -Host are set. Default true.
     pub fn forwarded(mut self, forwarded: bool) -> Self {
         self.definition.forwarded = forwarded;
+        self
+    }
+
+    /// Speaks HTTP/2 to servers: at once in clear text, and by ALPN under TLS, where a server may still choose
+    /// HTTP/1.1. Requests share connections then. Default: HTTP/1.1.
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.definition.http2 = http2;
         self
     }
 

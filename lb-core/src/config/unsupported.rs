@@ -6,7 +6,6 @@
 /// and may stand.
 const NOT_YET: &[(&str, &str, Option<&str>)] = &[
     ("frontend", "accept_proxy", Some("false")),
-    ("backend", "http2", Some("false")),
     ("backend", "send_proxy", Some("off")),
     ("backend", "sticky", None),
     ("balance", "source_hash", None),

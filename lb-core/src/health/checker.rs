@@ -23,7 +23,7 @@ use super::probe::{ProbeError, probe};
 pub async fn run(roster: Arc<Roster>, metrics: Metrics, stop: CancellationToken) {
     let backend = roster.backend().clone();
     run_with(roster, metrics, stop, move |check, server| {
-        let dialer = Dialer::new(&server, &backend);
+        let dialer = Dialer::new(&server, &backend, &[]);
         async move { probe(&check, &dialer).await }
     })
     .await;

@@ -7,7 +7,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::body::{Sink, Source};
-use super::head::{RequestHead, ResponseHead};
+use super::head::{BodyLength, RequestHead, ResponseHead};
 use super::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
 
 /// Where requests come from and responses go to.
@@ -43,11 +43,11 @@ pub(crate) trait ClientEnd: Source + Sink {
     /// Whether the request has been read to its end.
     fn is_body_ended(&self) -> bool;
 
-    /// Whether the whole body can be sent again, if nothing more than it is read from now on.
+    /// Whether the body, of which nothing has been sent yet, can perhaps be sent again.
     fn is_replayable(&self) -> bool;
 
-    /// Makes a replayable body of `length` bytes whole again.
-    fn rewind(&mut self, length: u64);
+    /// Makes a replayable body whole again; false if too much of it has been sent by now.
+    fn rewind(&mut self, body: BodyLength) -> bool;
 
     /// Throws away the body where all of it has arrived; false if some is still to come.
     fn discard_body(&mut self) -> bool;

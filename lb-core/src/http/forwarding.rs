@@ -5,20 +5,18 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::time::Instant;
-
 use super::body::{SourceError, Transfer, TransferError};
 use super::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use super::exchange::{Exchange, Next, Patience, Unserved};
 use super::filter::{Request, Response, Verdict};
 use super::forwarded::Forwarded;
-use super::h1::Connection;
 use super::head::BodyLength;
 use super::outgoing::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence};
 use super::path::normalise;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::route::Plan;
+use super::server::Server;
 use super::upgraded::{Line, ServerSide};
 use crate::backend::{PickInput, Refused};
 use crate::metrics::Reason;
@@ -35,7 +33,7 @@ const MAX_INTERIMS: u64 = 100;
 /// A connection to a leased server, for one exchange.
 #[derive(Debug)]
 struct Reached {
-    server: Connection,
+    server: Server,
     lease: Lease,
     is_reused: bool,
 }
@@ -142,9 +140,10 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             };
             match broken {
                 Broken::Server { is_untouched: true, .. }
-                    if is_replayable && self.may_send_again(upstream, &reached.server) =>
+                    if is_replayable
+                        && self.may_send_again(upstream, &reached.server)
+                        && self.client.rewind(self.scratch.request.body) =>
                 {
-                    self.rewind();
                     *upload = Transfer::default();
                     Box::pin(self.replace(upstream, reached)).await?;
                 }
@@ -152,7 +151,10 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                     tracing::debug!(server = %reached.lease.server().name(), %error, "no valid response");
                     return Err(Refusal::BAD_RESPONSE.into());
                 }
-                Broken::ServerTimeout => return Err(Refusal::SERVER_TIMEOUT.into()),
+                Broken::ServerTimeout => {
+                    reached.server.distrust();
+                    return Err(Refusal::SERVER_TIMEOUT.into());
+                }
                 Broken::ClientTimeout => return Err(Refusal::CLIENT_TIMEOUT.into()),
                 Broken::Client(error) => {
                     return Err(Refusal::of_request_body(&error).map_or(Unserved::Gone, Unserved::from));
@@ -171,11 +173,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             Err(refused) => Box::pin(self.wait_for_lease(upstream, refused)).await?,
         };
         self.record.endpoint = Some(Arc::clone(lease.endpoint()));
-        match upstream.reuse(&lease) {
-            Some(stream) => {
-                let server = Connection::new(stream, &self.shared.resources);
-                Ok(Reached { server, lease, is_reused: true })
-            }
+        match Server::reuse(upstream, &lease, &self.shared.resources) {
+            Some(server) => Ok(Reached { server, lease, is_reused: true }),
             None => Box::pin(self.connect(upstream, lease)).await,
         }
     }
@@ -215,8 +214,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             };
             self.count_retry(upstream);
             self.record.endpoint = Some(Arc::clone(lease.endpoint()));
-            if let Some(stream) = upstream.reuse(&lease) {
-                let server = Connection::new(stream, &self.shared.resources);
+            if let Some(server) = Server::reuse(upstream, &lease, &self.shared.resources) {
                 return Ok(Reached { server, lease, is_reused: true });
             }
             match self.open(upstream, lease).await {
@@ -229,11 +227,10 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
 
     /// A fresh connection to the leased server. If it can't be reached, that is remembered.
     async fn open(&mut self, upstream: &Upstream, lease: Lease) -> Result<Reached, Refusal> {
-        match upstream.connect(&lease).await {
-            Ok((stream, took)) => {
-                self.record.connect = Some(took);
-                let server = Connection::new(stream, &self.shared.resources);
-                Ok(Reached { server, lease, is_reused: false })
+        match Server::connect(upstream, &lease, &self.shared.resources).await {
+            Ok((server, took)) => {
+                self.record.connect = took;
+                Ok(Reached { server, lease, is_reused: took.is_none() })
             }
             Err(error) => {
                 tracing::debug!(server = %lease.server().name(), %error, "can't connect");
@@ -263,13 +260,6 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         let request = &self.scratch.request;
         let is_harmless = request.is_idempotent(self.client.head_bytes()) || !server.has_written();
         is_harmless && self.record.retries < upstream.backend().retries()
-    }
-
-    /// Makes the request's body, all of which is in the buffer, whole again.
-    fn rewind(&mut self) {
-        if let BodyLength::Known(length) = self.scratch.request.body {
-            self.client.rewind(length);
-        }
     }
 
     fn write_request(&mut self, plan: &Plan, reached: &mut Reached) {
@@ -392,7 +382,10 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         let is_upgraded = response.status == 101;
         // The protocol can't change in the middle of a message (RFC 9110 section 7.8): what is left of the body would
         // pass for the new protocol's.
-        let may_upgrade = request.is_upgrade && self.client.is_body_ended() && reached.server.is_flushed();
+        let may_upgrade = request.is_upgrade
+            && self.client.is_body_ended()
+            && reached.server.is_alone()
+            && reached.server.is_flushed();
         if is_upgraded && !may_upgrade {
             return Err(Refusal::BAD_RESPONSE.into());
         }
@@ -418,6 +411,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             Moved::Whole if is_upgraded => {
                 let Reached { server, lease, .. } = reached;
                 let idle = upstream.backend().timeouts().tunnel;
+                // Only a connection of its own could change its protocol.
+                let Some(server) = server.into_connection() else { return Ok(Next::Close) };
                 let line = Line {
                     record: self.record.clone(),
                     request: std::mem::take(&mut self.scratch.request),
@@ -506,10 +501,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
     fn release(&self, upstream: &Upstream, reached: Reached) {
         let Reached { server, lease, .. } = reached;
         let is_reusable = self.is_reusable(&server);
-        let stream = server.into_stream(&self.shared.resources);
-        if is_reusable {
-            upstream.keep(&lease, stream, Instant::now().into_std());
-        }
+        server.release(upstream, &lease, &self.shared.resources, is_reusable);
     }
 
     fn is_reusable(&self, server: &impl ServerEnd) -> bool {

@@ -22,6 +22,7 @@ mod record;
 mod refusal;
 mod reply;
 pub mod route;
+mod server;
 mod service;
 mod settings;
 mod upgraded;

@@ -7,9 +7,6 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::backend::{Backend, Server, ServerAddress};
 use crate::net::{Originator, Stream};
 
-/// What is offered by ALPN to servers: nothing, so that they speak what they always do.
-const PROTOCOLS: &[&[u8]] = &[];
-
 /// The way to one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
@@ -18,11 +15,11 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// To a server of `backend`.
-    pub(crate) fn new(server: &Server, backend: &Backend) -> Self {
+    /// To a server of `backend`, offering `protocols` by ALPN.
+    pub(crate) fn new(server: &Server, backend: &Backend, protocols: &[&[u8]]) -> Self {
         let tls = backend.tls().and_then(|tls| {
             // Building the backend has made sure that there is a name.
-            Originator::new(tls, backend.host(server).as_deref(), PROTOCOLS)
+            Originator::new(tls, backend.host(server).as_deref(), protocols)
         });
         Self { address: server.address().clone(), tls }
     }

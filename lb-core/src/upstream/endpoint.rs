@@ -1,7 +1,8 @@
 //! A worker's own side of one server: its idle connections and its metric shard.
 
+use std::any::Any;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Dialer;
@@ -18,9 +19,14 @@ pub(crate) struct Endpoint {
     /// large as the load needs.
     idle: Mutex<Vec<Idle>>,
     dialer: Dialer,
+    attachment: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// When its certificate was last complained about.
     warned: Mutex<Option<Instant>>,
 }
+
+/// What is offered by ALPN where several requests may share a connection; else nothing, so that servers speak what they
+/// always do.
+const MULTIPLEXED: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Between two complaints about a server's certificate.
 const QUIET: Duration = Duration::from_secs(1);
@@ -33,12 +39,27 @@ struct Idle {
 
 impl Endpoint {
     pub(crate) fn new(server: Arc<Server>, backend: &Backend, metrics: ServerShard) -> Self {
-        let dialer = Dialer::new(&server, backend);
-        Self { server, metrics, idle: Mutex::default(), dialer, warned: Mutex::default() }
+        let protocols = if backend.http2() { MULTIPLEXED } else { &[] };
+        let dialer = Dialer::new(&server, backend, protocols);
+        Self {
+            server,
+            metrics,
+            idle: Mutex::default(),
+            dialer,
+            attachment: OnceLock::new(),
+            warned: Mutex::default(),
+        }
     }
 
     pub(crate) fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// What a protocol keeps of this server beside the pool, made when it is first asked for. There is one place: a
+    /// second kind of thing would be made each time.
+    pub(crate) fn attachment<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let kept = self.attachment.get_or_init(|| Arc::new(T::default()));
+        Arc::downcast(Arc::clone(kept)).unwrap_or_default()
     }
 
     pub(crate) fn metrics(&self) -> &ServerShard {

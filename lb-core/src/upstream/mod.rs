@@ -93,8 +93,11 @@ impl Upstream {
         worker: usize,
     ) -> Self {
         // A connection whose server was believed otherwise, or not even asked, is not good any more.
-        let is_same_tls = |previous: &&Self| previous.backend.tls() == shared.backend.tls();
-        let known = previous.filter(is_same_tls).map(|previous| previous.lineup.load().endpoints.clone());
+        let is_same_way = |previous: &&Self| {
+            let (before, now) = (&previous.backend, &shared.backend);
+            before.tls() == now.tls() && before.http2() == now.http2()
+        };
+        let known = previous.filter(is_same_way).map(|previous| previous.lineup.load().endpoints.clone());
         let known = known.unwrap_or_default();
         let lineup = Arc::new(Live::new(Lineup { endpoints: known, ..Lineup::default() }));
         shared.roster.subscribe({
@@ -176,8 +179,13 @@ impl Upstream {
     /// An idle connection to the leased server.
     pub(crate) fn reuse(&self, lease: &Lease) -> Option<Stream> {
         let stream = lease.endpoint.take_idle()?;
-        lease.endpoint.metrics().connection(ConnectResult::Reused);
+        self.reused(lease);
         Some(stream)
+    }
+
+    /// Counts that an open connection to the leased server serves another exchange.
+    pub(crate) fn reused(&self, lease: &Lease) {
+        lease.endpoint.metrics().connection(ConnectResult::Reused);
     }
 
     /// A fresh connection to the leased server, and how long it took.

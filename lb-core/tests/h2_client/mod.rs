@@ -1,6 +1,8 @@
 //! An HTTP/2 client for tests, by the `h2` crate: it speaks the protocol, and no more than it is told.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub(crate) mod server;
+
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};

@@ -23,6 +23,7 @@ pub(super) fn compile<'s>(
     let mut builder = balanced(Backend::builder(name), backend.balance)
         .servers(backend.servers.iter().map(|server| spec(server, &directory)))
         .forwarded(backend.forwarded)
+        .http2(backend.http2)
         .retries(backend.retries)
         .retry_budget(backend.retry_budget.0)
         .timeouts(timeouts(&backend.timeouts))

@@ -16,6 +16,7 @@ pub(crate) struct Backend {
     #[serde(rename = "server", serialize_with = "by_name")]
     pub(crate) servers: Vec<At<Server>>,
     pub(crate) forwarded: bool,
+    pub(crate) http2: bool,
     pub(crate) retries: u32,
     pub(crate) retry_budget: Share,
     pub(crate) timeouts: Timeouts,
@@ -31,6 +32,7 @@ impl Default for Backend {
             balance: Balance::default(),
             servers: Vec::new(),
             forwarded: true,
+            http2: false,
             retries: 2,
             retry_budget: Share(0.2),
             timeouts: Timeouts::default(),
@@ -51,6 +53,7 @@ impl Record for Backend {
             balance: keys.or("balance", default.balance),
             servers: servers(keys),
             forwarded: keys.or("forwarded", default.forwarded),
+            http2: keys.or("http2", default.http2),
             retries: keys.or("retries", default.retries),
             retry_budget: keys.or("retry_budget", default.retry_budget),
             timeouts: keys.or("timeouts", default.timeouts),

@@ -112,8 +112,11 @@ impl ClientEnd for Connection {
         self.incoming.is_replayable()
     }
 
-    fn rewind(&mut self, length: u64) {
-        self.incoming.rewind(length);
+    fn rewind(&mut self, body: BodyLength) -> bool {
+        if let BodyLength::Known(length) = body {
+            self.incoming.rewind(length);
+        }
+        true
     }
 
     fn discard_body(&mut self) -> bool {

@@ -16,4 +16,4 @@ pub(crate) mod properties;
 
 pub(crate) use chunked::is_forbidden_trailer;
 pub(crate) use connection::Connection;
-pub(crate) use parse::request as parse_request;
+pub(crate) use parse::{request as parse_request, response as parse_response};

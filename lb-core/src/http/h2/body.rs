@@ -16,6 +16,9 @@ use crate::http::h1::is_forbidden_trailer;
 pub(super) struct Body {
     stream: RecvStream,
     frame: Bytes,
+    /// Received and not given back to the peer's window.
+    owed: usize,
+    replay: Option<Replay>,
     /// Lines with CRLF, known at the end.
     trailers: Vec<u8>,
     is_ended: bool,
@@ -23,10 +26,47 @@ pub(super) struct Body {
     allowance: u64,
 }
 
+/// The beginning of a body, kept so that it can be sent again.
+#[derive(Debug, Default)]
+struct Replay {
+    frames: Vec<Bytes>,
+    bytes: usize,
+    /// How many of the frames have been taken (again).
+    taken: usize,
+}
+
+/// A request that a server refuses is refused early: what it was sent by then is no more than this.
+const MAX_REPLAY: usize = 16 * 1024;
+
 impl Body {
     pub(super) fn new(stream: RecvStream) -> Self {
         let is_ended = stream.is_end_stream();
-        Self { stream, frame: Bytes::new(), trailers: Vec::new(), is_ended, allowance: u64::MAX }
+        Self {
+            stream,
+            frame: Bytes::new(),
+            owed: 0,
+            replay: None,
+            trailers: Vec::new(),
+            is_ended,
+            allowance: u64::MAX,
+        }
+    }
+
+    /// One that keeps its beginning, to be rewound.
+    pub(super) fn replayable(stream: RecvStream) -> Self {
+        Self { replay: Some(Replay::default()), ..Self::new(stream) }
+    }
+
+    /// Goes back to the beginning; false if that is lost.
+    pub(super) fn rewind(&mut self) -> bool {
+        match &mut self.replay {
+            Some(replay) => {
+                replay.taken = 0;
+                self.frame = Bytes::new();
+                true
+            }
+            None => false,
+        }
     }
 
     pub(super) fn limit(&mut self, bytes: u64) {
@@ -35,13 +75,36 @@ impl Body {
 
     /// Whether all of it has been consumed.
     pub(super) fn is_ended(&self) -> bool {
-        self.is_ended && self.frame.is_empty()
+        self.is_ended && self.frame.is_empty() && !self.has_replay()
+    }
+
+    fn has_replay(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| replay.taken < replay.frames.len())
+    }
+
+    fn keep(&mut self) {
+        let Some(replay) = &mut self.replay else { return };
+        replay.bytes += self.frame.len();
+        if replay.bytes > MAX_REPLAY {
+            self.replay = None;
+        } else if !self.frame.is_empty() {
+            replay.frames.push(self.frame.clone());
+            replay.taken += 1;
+        }
     }
 
     pub(super) fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
         loop {
             if !self.frame.is_empty() {
-                return Poll::Ready(Ok(Payload::Some { is_last: self.stream.is_end_stream() }));
+                let is_last = self.stream.is_end_stream() && !self.has_replay();
+                return Poll::Ready(Ok(Payload::Some { is_last }));
+            }
+            if let Some(replay) = &mut self.replay
+                && let Some(frame) = replay.frames.get(replay.taken)
+            {
+                self.frame = frame.clone();
+                replay.taken += 1;
+                continue;
             }
             if self.is_ended {
                 return Poll::Ready(Ok(Payload::End));
@@ -50,7 +113,9 @@ impl Body {
                 Some(Ok(frame)) => {
                     let left = self.allowance.checked_sub(frame.len() as u64);
                     self.allowance = left.ok_or(SourceError::TooLarge)?;
+                    self.owed += frame.len();
                     self.frame = frame;
+                    self.keep();
                 }
                 Some(Err(error)) => return Poll::Ready(Err(source_error(error))),
                 None => {
@@ -69,8 +134,11 @@ impl Body {
 
     pub(super) fn consume(&mut self, count: usize) {
         self.frame.advance(count);
+        // What is sent again has been given back.
+        let release = count.min(self.owed);
+        self.owed -= release;
         // It can fail only for more than was received.
-        let _ = self.stream.flow_control().release_capacity(count);
+        let _ = self.stream.flow_control().release_capacity(release);
         if self.frame.is_empty() {
             self.frame = Bytes::new();
             self.is_ended |= self.stream.is_end_stream();

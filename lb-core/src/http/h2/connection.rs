@@ -15,7 +15,7 @@ use super::served::ServedStream;
 use crate::http::connection::Peer;
 use crate::http::exchange::Exchange;
 use crate::http::service::Service;
-use crate::net::{Secure, Stream};
+use crate::net::{Secure, Stream, linger};
 
 /// Streams that a client may have open at a time; what it opens beyond them is refused. RFC 9113 section 6.5.2 asks
 /// for no fewer than 100.
@@ -67,7 +67,9 @@ struct Connection {
 pub(crate) async fn serve(stream: Stream, read: Bytes, mut peer: Peer) {
     let service = peer.entry.service.load_full();
     let origin = Arc::new(Origin::of(&stream));
-    let mut handshake = Box::pin(builder(&service).handshake::<_, Bytes>(Io::new(stream, read)));
+    let io = Io::new(stream, read);
+    let home = io.home();
+    let mut handshake = Box::pin(builder(&service).handshake::<_, Bytes>(io));
     let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(shaken) => Poll::Ready(Some(shaken)),
         // The time for it is that of the first request's head.
@@ -85,11 +87,15 @@ pub(crate) async fn serve(stream: Stream, read: Bytes, mut peer: Peer) {
     let streams = JoinSet::new();
     let mut connection = Connection { frames, streams, peer, origin, resets: 0, is_leaving: false };
     poll_fn(|cx| connection.poll(cx)).await;
-    let Connection { frames, mut streams, .. } = connection;
+    let Connection { frames, mut streams, peer, .. } = connection;
     // Its streams learn of it by this, and have their exchanges counted and logged.
     drop(frames);
-    let _aborted_in_the_end =
-        tokio::time::timeout(GRACE, async { while streams.join_next().await.is_some() {} }).await;
+    let ended = async { while streams.join_next().await.is_some() {} };
+    let _aborted_in_the_end = tokio::time::timeout(GRACE, ended).await;
+    // A close that meets a window update resets the connection, and what the client has not read yet is lost.
+    if let Some(stream) = home.take() {
+        linger(stream, &peer.entry.shared.resources).await;
+    }
 }
 
 fn builder(service: &Service) -> server::Builder {

@@ -1,11 +1,11 @@
 //! Heads to and from the form that exchanges know.
 
 use http::uri::Uri;
-use http::{HeaderMap, HeaderName, HeaderValue, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
 
 use crate::http::ends::{HeadError, HeadLimits, ParseError};
 use crate::http::h1;
-use crate::http::head::{BodyLength, RequestHead, Version};
+use crate::http::head::{BodyLength, RequestHead, ResponseHead, Version};
 
 /// Writes a request's head down as HTTP/1 would have it, and reads it as HTTP/1 is read: whatever can't be told
 /// there without doubt is refused. `is_whole`: no body follows.
@@ -42,6 +42,39 @@ pub(super) fn read_request(
         BodyLength::None => BodyLength::Unknown,
         // Chunks can't be announced, and a length has to be kept (RFC 9113 section 8.1.1).
         BodyLength::Known(_) | BodyLength::Unknown => return Err(ParseError::Framing.into()),
+    };
+    Ok(())
+}
+
+/// Likewise a response's head. `is_whole`: no body follows; `has_none`: none may.
+pub(super) fn read_response(
+    parts: &response::Parts,
+    is_whole: bool,
+    limits: HeadLimits,
+    has_none: bool,
+    bytes: &mut Vec<u8>,
+    head: &mut ResponseHead,
+) -> Result<(), HeadError> {
+    for part in ["HTTP/1.1 ", parts.status.as_str(), " "] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    write_fields(&parts.headers, false, bytes);
+    bytes.extend_from_slice(b"\r\n");
+    if bytes.len() > limits.bytes {
+        return Err(HeadError::TooLarge);
+    }
+    let length = h1::parse_response(bytes, limits.fields, has_none, head)?.map(|(length, _)| length);
+    if length != Some(bytes.len()) {
+        return Err(ParseError::Malformed.into());
+    }
+    head.keeps_alive = true;
+    head.body = match head.body {
+        BodyLength::Known(length) if is_whole && length > 0 => return Err(ParseError::Framing.into()),
+        // What ends with its head has a length, unless it can have no content.
+        BodyLength::Unknown if is_whole => BodyLength::Known(0),
+        body => body,
     };
     Ok(())
 }

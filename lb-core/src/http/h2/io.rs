@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -14,12 +15,41 @@ use crate::net::Stream;
 pub(super) struct Io {
     /// Gives up its memory when it has been read.
     read: Bytes,
-    stream: Stream,
+    /// Invariant: present until it is dropped.
+    stream: Option<Stream>,
+    home: Home,
+}
+
+/// Where a stream comes back to when the `h2` crate lets go of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Home(Arc<Mutex<Option<Stream>>>);
+
+impl Home {
+    pub(super) fn take(&self) -> Option<Stream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Io {
     pub(super) fn new(stream: Stream, read: Bytes) -> Self {
-        Self { read, stream }
+        Self { read, stream: Some(stream), home: Home::default() }
+    }
+
+    pub(super) fn home(&self) -> Home {
+        self.home.clone()
+    }
+
+    fn stream(&mut self) -> io::Result<&mut Stream> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        // Only where somebody waits for it.
+        if Arc::strong_count(&self.home.0) > 1 {
+            *self.home.0.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+        }
     }
 }
 
@@ -30,7 +60,7 @@ impl AsyncRead for Io {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
-            return AsyncRead::poll_read(Pin::new(&mut self.stream), cx, buf);
+            return AsyncRead::poll_read(Pin::new(self.stream()?), cx, buf);
         }
         let count = self.read.len().min(buf.remaining());
         buf.put_slice(&self.read[..count]);
@@ -44,7 +74,7 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.poll_write(cx, &[IoSlice::new(bytes)])
+        self.stream()?.poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -52,7 +82,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream.poll_write(cx, slices)
+        self.stream()?.poll_write(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -60,10 +90,10 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }

@@ -3,16 +3,21 @@
 //!
 //! A head becomes the bytes of an HTTP/1 head once and is read by the same parser ([`head`]), so that what is refused
 //! there is refused here. A body ([`body`]) holds one frame at a time and gives its window back as the other end takes
-//! it. A client's connection ([`connection`]) is one task, each of its streams another.
+//! it. A client's connection ([`connection`]) is one task, each of its streams another. A server's connections ([`sessions`]) are kept by the endpoint, and each
+//! lends its streams to exchanges.
 
 mod body;
 mod connection;
 mod head;
 mod io;
 mod outbound;
+mod sent;
 mod served;
+mod sessions;
 
 pub(crate) use connection::serve;
+pub(crate) use sent::SentStream;
+pub(crate) use sessions::{Sessions, Slot};
 
 /// Its name in ALPN.
 pub(crate) const PROTOCOL: &[u8] = b"h2";

@@ -56,7 +56,7 @@ impl ServedStream {
             origin,
             request: Some(request),
             head: resources.take_queue(),
-            body: Body::new(body),
+            body: Body::replayable(body),
             respond,
             queued: None,
             outbound: None,
@@ -149,11 +149,11 @@ impl ClientEnd for ServedStream {
     }
 
     fn is_replayable(&self) -> bool {
-        self.body.is_ended()
+        true
     }
 
-    fn rewind(&mut self, _: u64) {
-        // Only what was empty from the start is replayable.
+    fn rewind(&mut self, _: BodyLength) -> bool {
+        self.body.rewind()
     }
 
     fn discard_body(&mut self) -> bool {

@@ -1,0 +1,188 @@
+//! The connections to one server that carry several exchanges at a time.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use tokio::sync::MutexGuard;
+
+use super::body::io_error;
+use super::io::Io;
+use crate::net::Stream;
+use crate::upstream::Endpoint;
+
+/// Streams that one connection carries at most, however many more its server allows: what a lost connection takes
+/// with it is bounded.
+const MAX_STREAMS: usize = 100;
+/// What a server may send of one body before some of it has been passed on. The connection's window has room for all
+/// of its streams, so that clients that don't read hold up no others.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
+/// What waits in memory of one request for a server that is slower than its client.
+const SEND_BUFFER: usize = 64 * 1024;
+/// A response's head, trailers likewise.
+const HEAD_BYTES: u32 = 64 * 1024;
+/// How long a connection that is no longer used may take to say so.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// One worker's connections to one server. Opened by need, closed when they have been idle as long as a pooled one may
+/// be, retired when their server says that they are to go.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    open: Mutex<Vec<Session>>,
+    /// Held while one is opened: who needs one meanwhile waits for it.
+    opening: tokio::sync::Mutex<()>,
+    /// How many have been opened so far. Counter only.
+    opened: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Session {
+    requests: SendRequest<Bytes>,
+    load: Arc<Load>,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    /// Counter only.
+    streams: AtomicUsize,
+    /// A stream was opened since somebody last looked. Nothing else is published by it.
+    is_used: AtomicBool,
+    /// No stream is to be opened any more. Nothing else is published by it.
+    is_retired: AtomicBool,
+    is_secure: bool,
+}
+
+/// Room for one stream on a connection, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(super) requests: SendRequest<Bytes>,
+    load: Arc<Load>,
+}
+
+impl Sessions {
+    /// Those to `endpoint`, kept there beside its pool.
+    pub(crate) fn of(endpoint: &Endpoint) -> Arc<Self> {
+        endpoint.attachment()
+    }
+
+    /// Room on a connection that is open, if there is any.
+    pub(crate) fn take(&self) -> Option<Slot> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain_mut(Session::is_alive);
+        open.iter().find(|session| session.has_room()).map(Session::slot)
+    }
+
+    /// Waits until nobody opens a connection, and lets nobody else while it is held.
+    pub(crate) async fn opening(&self) -> MutexGuard<'_, ()> {
+        self.opening.lock().await
+    }
+
+    /// How many have been opened so far.
+    pub(crate) fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Begins to speak HTTP/2 over `stream`. Has no deadline of its own: it waits for no word of the server.
+    pub(crate) async fn open(self: &Arc<Self>, stream: Stream, idle_timeout: Duration) -> io::Result<Slot> {
+        let load = Arc::new(Load { is_secure: stream.secure().is_some(), ..Load::default() });
+        let shaken = builder().handshake::<_, Bytes>(Io::new(stream, Bytes::new())).await;
+        let (requests, connection) = shaken.map_err(io_error)?;
+        tokio::spawn(drive(connection, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
+        let session = Session { requests, load };
+        let slot = session.slot();
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        Ok(slot)
+    }
+
+    /// Lets go of a connection that nobody uses; false if somebody does.
+    fn remove_idle(&self, load: &Arc<Load>) -> bool {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_idle = load.streams.load(Ordering::Relaxed) == 0;
+        if is_idle {
+            open.retain(|session| !Arc::ptr_eq(&session.load, load));
+        }
+        is_idle
+    }
+}
+
+impl Session {
+    fn is_alive(&mut self) -> bool {
+        // An error: it has failed, or its server has said GOAWAY.
+        let mut cx = Context::from_waker(Waker::noop());
+        let has_failed = matches!(self.requests.poll_ready(&mut cx), Poll::Ready(Err(_)));
+        !has_failed && !self.load.is_retired.load(Ordering::Relaxed)
+    }
+
+    fn has_room(&self) -> bool {
+        let max = self.requests.current_max_send_streams().min(MAX_STREAMS);
+        self.load.streams.load(Ordering::Relaxed) < max
+    }
+
+    /// To be called with the lock of [`Sessions::open`] held.
+    fn slot(&self) -> Slot {
+        self.load.streams.fetch_add(1, Ordering::Relaxed);
+        self.load.is_used.store(true, Ordering::Relaxed);
+        Slot { requests: self.requests.clone(), load: Arc::clone(&self.load) }
+    }
+}
+
+impl Slot {
+    /// No further stream is opened on this connection.
+    pub(super) fn retire(&self) {
+        self.load.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.load.is_secure { "https" } else { "http" }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.load.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(HEAD_BYTES);
+    builder
+}
+
+/// A connection's task: it ends with the connection, or lets go of it when it has been idle.
+async fn drive(
+    connection: Connection<Io, Bytes>,
+    sessions: Weak<Sessions>,
+    load: Arc<Load>,
+    idle_timeout: Duration,
+) {
+    tokio::pin!(connection);
+    loop {
+        match tokio::time::timeout(idle_timeout, connection.as_mut()).await {
+            Ok(ended) => {
+                load.is_retired.store(true, Ordering::Relaxed);
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "HTTP/2 connection to a server failed");
+                }
+                return;
+            }
+            Err(_) if load.is_used.swap(false, Ordering::Relaxed) => {}
+            Err(_) if sessions.upgrade().is_none_or(|sessions| sessions.remove_idle(&load)) => {
+                let _unsaid = tokio::time::timeout(GRACE, connection).await;
+                return;
+            }
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A server's end of an exchange, whatever its protocol.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::body::{Payload, Sink, Source, SourceError};
+use super::ends::{HeadError, HeadLimits, ServerEnd};
+use super::h1::Connection;
+use super::h2::{PROTOCOL, SentStream, Sessions, Slot};
+use super::head::ResponseHead;
+use super::outgoing::OutgoingRequest;
+use crate::net::{Resources, Stream};
+use crate::upstream::{ConnectError, Lease, Upstream};
+
+/// A way to a leased server, for one exchange.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "the plain path is not to allocate, and lives where it is made")]
+pub(crate) enum Server {
+    /// A connection of its own.
+    Alone(Connection),
+    /// A stream of a connection that other exchanges use, too.
+    Among(Box<SentStream>),
+}
+
+impl Server {
+    /// Over an open connection, at once, if there is one.
+    pub(crate) fn reuse(upstream: &Upstream, lease: &Lease, resources: &Resources) -> Option<Self> {
+        if upstream.backend().http2()
+            && let Some(slot) = Sessions::of(lease.endpoint()).take()
+        {
+            upstream.reused(lease);
+            return Some(Self::among(slot, resources));
+        }
+        upstream.reuse(lease).map(|stream| Self::Alone(Connection::new(stream, resources)))
+    }
+
+    /// Over a fresh connection, and how long it took; or over one that was opened meanwhile, if it can be shared.
+    pub(crate) async fn connect(
+        upstream: &Upstream,
+        lease: &Lease,
+        resources: &Resources,
+    ) -> Result<(Self, Option<Duration>), ConnectError> {
+        if upstream.backend().http2() {
+            return Box::pin(Self::connect_shared(upstream, lease, resources)).await;
+        }
+        let (stream, took) = upstream.connect(lease).await?;
+        Ok((Self::Alone(Connection::new(stream, resources)), Some(took)))
+    }
+
+    async fn connect_shared(
+        upstream: &Upstream,
+        lease: &Lease,
+        resources: &Resources,
+    ) -> Result<(Self, Option<Duration>), ConnectError> {
+        let sessions = Sessions::of(lease.endpoint());
+        // Who waits as long as connecting may take, and none is opened, waits for a server that can't be reached.
+        let allowed = upstream.backend().timeouts().connect;
+        let mut opening = pin!(sessions.opening());
+        let mut opened = sessions.opened();
+        let _opening = loop {
+            match tokio::time::timeout(allowed, opening.as_mut()).await {
+                Ok(opening) => break opening,
+                Err(_) if sessions.opened() == opened => return Err(ConnectError::Timeout),
+                Err(_) => opened = sessions.opened(),
+            }
+        };
+        if let Some(slot) = sessions.take() {
+            upstream.reused(lease);
+            return Ok((Self::among(slot, resources), None));
+        }
+        let (stream, took) = upstream.connect(lease).await?;
+        if stream.secure().is_some() && stream.alpn() != Some(PROTOCOL) {
+            return Ok((Self::Alone(Connection::new(stream, resources)), Some(took)));
+        }
+        let idle_timeout = upstream.backend().pool().idle_timeout;
+        let slot = sessions.open(stream, idle_timeout).await.map_err(ConnectError::Io)?;
+        Ok((Self::among(slot, resources), Some(took)))
+    }
+
+    fn among(slot: Slot, resources: &Resources) -> Self {
+        Self::Among(Box::new(SentStream::new(slot, resources)))
+    }
+
+    /// Whether it can become a tunnel.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Self::Alone(_))
+    }
+
+    /// Its server has been silent for too long: further exchanges don't wait at this connection.
+    pub(crate) fn distrust(&self) {
+        match self {
+            Self::Alone(_) => {}
+            Self::Among(stream) => stream.retire(),
+        }
+    }
+
+    /// For a tunnel: the connection, if it is this exchange's own.
+    pub(crate) fn into_connection(self) -> Option<Connection> {
+        match self {
+            Self::Alone(connection) => Some(connection),
+            Self::Among(_) => None,
+        }
+    }
+
+    /// Gives back what was lent. `is_reusable`: the exchange has ended in order.
+    pub(crate) fn release(
+        self,
+        upstream: &Upstream,
+        lease: &Lease,
+        resources: &Resources,
+        is_reusable: bool,
+    ) {
+        match self {
+            Self::Alone(connection) => {
+                let stream = connection.into_stream(resources);
+                if is_reusable {
+                    upstream.keep(lease, stream, Instant::now());
+                }
+            }
+            Self::Among(stream) => stream.end(resources),
+        }
+    }
+}
+
+/// Calls the method of whichever it is.
+macro_rules! either {
+    ($server:expr, $end:ident => $call:expr) => {
+        match $server {
+            Server::Alone($end) => $call,
+            Server::Among(stream) => {
+                let $end = &mut **stream;
+                $call
+            }
+        }
+    };
+    (ref $server:expr, $end:ident => $call:expr) => {
+        match $server {
+            Server::Alone($end) => $call,
+            Server::Among(stream) => {
+                let $end = &**stream;
+                $call
+            }
+        }
+    };
+}
+
+impl ServerEnd for Server {
+    fn write_request(&mut self, request: OutgoingRequest<'_>) {
+        either!(self, end => end.write_request(request))
+    }
+
+    fn has_written(&self) -> bool {
+        either!(ref self, end => ServerEnd::has_written(end))
+    }
+
+    fn is_flushed(&self) -> bool {
+        either!(ref self, end => end.is_flushed())
+    }
+
+    fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        limits: HeadLimits,
+        is_answer_to_head: bool,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<(), HeadError>> {
+        either!(self, end => end.poll_response(cx, limits, is_answer_to_head, head))
+    }
+
+    fn head_bytes(&self) -> &[u8] {
+        either!(ref self, end => ServerEnd::head_bytes(end))
+    }
+
+    fn has_more(&self) -> bool {
+        either!(ref self, end => ServerEnd::has_more(end))
+    }
+
+    fn is_body_ended(&self) -> bool {
+        either!(ref self, end => ServerEnd::is_body_ended(end))
+    }
+}
+
+impl Source for Server {
+    fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
+        either!(self, end => end.poll_payload(cx))
+    }
+
+    fn payload(&self) -> &[u8] {
+        either!(ref self, end => end.payload())
+    }
+
+    fn consume(&mut self, count: usize) {
+        either!(self, end => end.consume(count));
+    }
+
+    fn trailers(&self) -> &[u8] {
+        either!(ref self, end => end.trailers())
+    }
+
+    fn unread(&mut self) -> Option<(&mut Stream, u64)> {
+        either!(self, end => end.unread())
+    }
+
+    fn was_read(&mut self, count: u64, is_ended: bool) -> Result<(), SourceError> {
+        either!(self, end => end.was_read(count, is_ended))
+    }
+}
+
+impl Sink for Server {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        payload: &[u8],
+        is_last: bool,
+        trailers: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, end => end.poll_send(cx, payload, is_last, trailers))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, end => Sink::poll_flush(end, cx))
+    }
+
+    fn unframed(&mut self) -> Option<&mut Stream> {
+        either!(self, end => end.unframed())
+    }
+}

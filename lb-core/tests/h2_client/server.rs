@@ -1,0 +1,97 @@
+//! An HTTP/2 server for tests.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{HeaderMap, Request, Response};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use super::{Answer, send_body};
+
+/// A server that answers each stream as it is told.
+pub(crate) struct Server {
+    pub(crate) address: String,
+    connections: Arc<AtomicUsize>,
+    leave: Arc<Notify>,
+}
+
+/// One request with where its response goes; `connection` counts from 1.
+pub(crate) struct Asked {
+    pub(crate) connection: usize,
+    pub(crate) request: Request<RecvStream>,
+    pub(crate) respond: SendResponse<Bytes>,
+}
+
+impl Server {
+    pub(crate) async fn start<F: Future<Output = ()> + Send + 'static>(
+        max_streams: u32,
+        answer: impl Fn(Asked) -> F + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (connections, leave) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (counted, told) = (Arc::clone(&connections), Arc::clone(&leave));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let connection = counted.fetch_add(1, Ordering::SeqCst) + 1;
+                let (answer, told) = (answer.clone(), Arc::clone(&told));
+                tokio::spawn(async move {
+                    let mut builder = h2::server::Builder::new();
+                    let Ok(mut streams) = builder.max_concurrent_streams(max_streams).handshake(stream).await
+                    else {
+                        return;
+                    };
+                    loop {
+                        let accepted = tokio::select! {
+                            accepted = streams.accept() => accepted,
+                            () = told.notified() => {
+                                streams.graceful_shutdown();
+                                continue;
+                            }
+                        };
+                        let Some(Ok((request, respond))) = accepted else { return };
+                        tokio::spawn(answer(Asked { connection, request, respond }));
+                    }
+                });
+            }
+        });
+        Self { address, connections, leave }
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Has its connections say GOAWAY.
+    pub(crate) fn leave(&self) {
+        self.leave.notify_waiters();
+    }
+}
+
+impl Asked {
+    /// The request's body and trailers.
+    pub(crate) async fn read(self) -> (Answer, SendResponse<Bytes>) {
+        let body = Response::new(self.request.into_body());
+        (Answer::of(body).await.unwrap(), self.respond)
+    }
+}
+
+pub(crate) async fn answer(
+    mut respond: SendResponse<Bytes>,
+    response: Response<()>,
+    body: &[u8],
+    trailers: Option<HeaderMap>,
+) {
+    let is_whole = body.is_empty() && trailers.is_none();
+    // A client that has gone is no failure of the server.
+    let Ok(stream) = respond.send_response(response, is_whole) else { return };
+    if !is_whole {
+        let _ = send_body(stream, body, trailers).await;
+    }
+}

@@ -1,0 +1,323 @@
+//! Promise: servers may speak HTTP/2; requests share a few connections to them, and are not lost with one.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
+
+mod h2_client;
+
+use std::sync::Arc;
+
+use h2::Reason;
+use http::{HeaderMap, Response};
+use lb_core::prelude::*;
+use lb_core::testkit::{Origin, Running, pattern};
+use tokio::sync::{Barrier, Notify};
+
+use h2_client::server::{Server, answer};
+use h2_client::{Answer, Client, request};
+
+const LARGE: usize = 1024 * 1024 + 7;
+
+/// In front of this server, spoken to in HTTP/2 or not.
+fn proxy(address: &str, http2: bool) -> Running {
+    let shop = Backend::builder("shop").server(address).http2(http2).build().unwrap();
+    Running::start(Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&shop)))
+}
+
+fn trailers() -> HeaderMap {
+    HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())])
+}
+
+fn ok() -> Response<()> {
+    Response::new(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_share_connections_within_the_servers_limit() {
+    let all_there = Arc::new(Barrier::new(50));
+    let server = Server::start(10, {
+        let all_there = Arc::clone(&all_there);
+        move |asked| {
+            let all_there = Arc::clone(&all_there);
+            async move {
+                if asked.request.uri().path() == "/together" {
+                    all_there.wait().await;
+                }
+                answer(asked.respond, ok(), b"web1", None).await;
+            }
+        }
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    for _ in 0..20 {
+        assert_eq!(client.get("/").await.unwrap().text(), "web1");
+    }
+    assert_eq!(server.connections(), 1);
+    let mut responses = Vec::new();
+    for _ in 0..50 {
+        responses.push(client.send(request("GET", "/together"), true).await.0);
+    }
+    for response in responses {
+        assert_eq!(response.await.unwrap().status(), 200);
+    }
+    assert!(server.connections() >= 5, "{}", server.connections());
+    let series = "lb_server_connections_total{backend=\"shop\",server=\"ADDRESS\",result=\"opened\"}";
+    let opened = proxy.metric(&series.replace("ADDRESS", &server.address));
+    assert_eq!(opened, server.connections() as f64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_goaway_gets_no_more_and_fails_nothing() {
+    let server = Server::start(100, |asked| async move {
+        let connection = asked.connection.to_string();
+        let (request, respond) = asked.read().await;
+        answer(respond, ok(), &[connection.as_bytes(), b":", &request.body].concat(), None).await;
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    for at in 0..200 {
+        let answer = client.ask(request("POST", "/"), b"x", None).await.unwrap();
+        assert_eq!(answer.status(), 200, "request {at}");
+        if at % 20 == 0 {
+            server.leave();
+        }
+    }
+    assert!(server.connections() > 5, "{}", server.connections());
+    assert_eq!(proxy.errors("web", "bad_response"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_refuses_is_sent_again_with_its_body() {
+    let server = Server::start(100, |mut asked| async move {
+        if asked.connection == 1 && asked.request.uri().path() != "/first" {
+            asked.respond.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
+        let (request, respond) = asked.read().await;
+        answer(respond, ok(), &request.body, request.trailers).await;
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    assert_eq!(client.get("/first").await.unwrap().status(), 200);
+    let body = pattern(10_000);
+    let answer = client.ask(request("POST", "/again"), &body, Some(trailers())).await.unwrap();
+    assert_eq!((answer.status(), answer.trailers), (200, Some(trailers())));
+    assert!(answer.body == body);
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_may_have_done_is_not_sent_again() {
+    let server = Server::start(100, |mut asked| async move {
+        asked.respond.send_reset(Reason::INTERNAL_ERROR);
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    assert_eq!(client.ask(request("POST", "/"), b"x", None).await.unwrap().status(), 502);
+    assert_eq!(proxy.metric("lb_retries_total{backend=\"shop\"}"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_trailers_only_and_one_of_trailers_pass() {
+    let server = Server::start(100, |asked| async move {
+        let mut head = ok();
+        head.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        if asked.request.uri().path() == "/only" {
+            head.headers_mut().extend(trailers());
+            return answer(asked.respond, head, b"", None).await;
+        }
+        assert_eq!(asked.request.headers()["te"], "trailers");
+        answer(asked.respond, head, b"message", Some(trailers())).await;
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    let only = client.get("/only").await.unwrap();
+    assert_eq!((only.field("grpc-status"), only.body.len(), &only.trailers), (Some("0"), 0, &None));
+    let mut call = request("POST", "/call");
+    call.headers_mut().insert("te", "trailers".parse().unwrap());
+    let answer = client.ask(call, b"message", None).await.unwrap();
+    assert_eq!((answer.text().as_str(), answer.trailers), ("message", Some(trailers())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_passes_from_either_end_to_the_other() {
+    let (gone, is_gone) = tokio::sync::oneshot::channel();
+    let gone = Arc::new(std::sync::Mutex::new(Some(gone)));
+    let seen = Arc::new(Notify::new());
+    let is_seen = Arc::clone(&seen);
+    let server = Server::start(100, move |mut asked| {
+        let (gone, is_seen) = (Arc::clone(&gone), Arc::clone(&is_seen));
+        async move {
+            let mut stream = asked.respond.send_response(ok(), false).unwrap();
+            stream.send_data("begun".into(), false).unwrap();
+            if asked.request.uri().path() == "/broken" {
+                is_seen.notified().await;
+                return stream.send_reset(Reason::INTERNAL_ERROR);
+            }
+            let reason = std::future::poll_fn(|cx| stream.poll_reset(cx)).await.unwrap();
+            let _ = gone.lock().unwrap().take().unwrap().send(reason);
+        }
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    let (response, _) = client.send(request("GET", "/broken"), true).await;
+    let response = response.await.unwrap();
+    seen.notify_one();
+    assert!(Answer::of(response).await.is_err_and(|error| error.is_reset()));
+    let (response, mut stream) = client.send(request("GET", "/"), true).await;
+    let response = response.await.unwrap();
+    stream.send_reset(Reason::CANCEL);
+    drop(response);
+    assert_eq!(is_gone.await.unwrap(), Reason::CANCEL);
+    assert_eq!(server.connections(), 1);
+}
+
+/// A row of the table: what is asked, and what the server answers.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    method: &'static str,
+    sent: usize,
+    status: u16,
+    answered: usize,
+}
+
+/// What came at the other end.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    status: u16,
+    length: Option<String>,
+    is_whole: bool,
+    /// How much of the request the server says it got.
+    got: Option<String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_two_protocols_meet() {
+    let row = |method, sent, status, answered| Row { method, sent, status, answered };
+    for row in [
+        row("GET", 0, 200, 0),
+        row("GET", 0, 200, 5),
+        row("GET", 0, 200, LARGE),
+        row("HEAD", 0, 200, 0),
+        row("GET", 0, 204, 0),
+        row("GET", 0, 304, 0),
+        row("POST", 1, 200, 1),
+        row("PUT", LARGE, 201, 3),
+        row("POST", LARGE, 500, LARGE),
+        row("DELETE", 0, 404, 9),
+    ] {
+        for (to_client, to_server) in [(false, false), (false, true), (true, false), (true, true)] {
+            let seen = meet(row, to_client, to_server).await;
+            let has_length =
+                row.status == 200 && row.answered == 0 && row.method != "HEAD" || row.answered > 0;
+            let expected = Seen {
+                status: row.status,
+                length: has_length.then(|| row.answered.to_string()),
+                is_whole: true,
+                got: Some(row.sent.to_string()),
+            };
+            assert_eq!(
+                seen, expected,
+                "{row:?}, HTTP/2 to the client {to_client}, to the server {to_server}"
+            );
+        }
+    }
+}
+
+async fn meet(row: Row, to_client: bool, to_server: bool) -> Seen {
+    let has_length = row.status != 204 && row.status != 304 && row.method != "HEAD";
+    let origin = Origin::answering(move |request| {
+        let length = if has_length { format!("Content-Length: {}\r\n", row.answered) } else { String::new() };
+        let head = format!("HTTP/1.1 {} X\r\nX-Got: {}\r\n{length}\r\n", row.status, request.body.len());
+        [head.as_bytes(), &pattern(row.answered)].concat()
+    });
+    let server = Server::start(100, move |asked| async move {
+        let (request, respond) = asked.read().await;
+        let mut head = Response::builder().status(row.status).header("x-got", request.body.len());
+        if has_length {
+            head = head.header("content-length", row.answered);
+        }
+        answer(respond, head.body(()).unwrap(), &pattern(row.answered), None).await;
+    })
+    .await;
+    let proxy = proxy(if to_server { &server.address } else { origin.address() }, to_server);
+    let body = pattern(row.sent);
+    if to_client {
+        let mut client = Client::connect(&proxy.address("web")).await;
+        let answer = client.ask(request(row.method, "/"), &body, None).await.unwrap();
+        let (length, got) = (answer.field("content-length"), answer.field("x-got"));
+        let is_whole = answer.body == pattern(row.answered);
+        return Seen {
+            status: answer.status(),
+            length: length.map(Into::into),
+            is_whole,
+            got: got.map(Into::into),
+        };
+    }
+    tokio::task::block_in_place(|| {
+        let mut client = proxy.client("web");
+        client.send(format!("{} / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", row.method, row.sent));
+        client.send(&body);
+        let answer = if row.method == "HEAD" { client.response_to_head() } else { client.response() };
+        Seen {
+            status: answer.status(),
+            length: answer.field("content-length").map(Into::into),
+            is_whole: answer.body == pattern(row.answered),
+            got: answer.field("x-got").map(Into::into),
+        }
+    })
+}
+
+/// `conf/grpc.toml` with its servers' ports moved to `servers` and its own to one that the kernel chooses.
+#[cfg(feature = "config")]
+fn grpc_toml(servers: [&str; 3]) -> Running {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf/grpc.toml");
+    let mut text = std::fs::read_to_string(path).unwrap().replace("127.0.0.1:50051", "127.0.0.1:0");
+    for (named, server) in ["127.0.0.1:50061", "127.0.0.1:50062", "127.0.0.1:50063"].iter().zip(servers) {
+        assert!(text.contains(named));
+        text = text.replace(named, server);
+    }
+    let loaded = lb_core::config::load_text("grpc.toml", &text, |_| None).unwrap();
+    Running::start(loaded.builder)
+}
+
+#[cfg(feature = "config")]
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_spread_over_the_servers_of_grpc_toml() {
+    let named = |name: &'static str| {
+        Server::start(100, move |asked| async move {
+            assert_eq!(asked.request.headers()["grpc-timeout"], "1S");
+            let (request, respond) = asked.read().await;
+            answer(respond, ok(), &[name.as_bytes(), &request.body].concat(), Some(trailers())).await;
+        })
+    };
+    let servers = [named("a").await, named("b").await, named("orders").await];
+    let proxy = grpc_toml([&servers[0].address, &servers[1].address, &servers[2].address]);
+    let mut client = Client::connect(&proxy.address("grpc")).await;
+    let mut call = async |path: &str| {
+        let mut call = request("POST", path);
+        for (name, value) in
+            [("te", "trailers"), ("grpc-timeout", "1S"), ("content-type", "application/grpc")]
+        {
+            call.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let answer = client.ask(call, b"!", None).await.unwrap();
+        assert_eq!((answer.status(), &answer.trailers), (200, &Some(trailers())));
+        answer.text()
+    };
+    assert_eq!(call("/shop.Orders/Place").await, "orders!");
+    let mut texts = Vec::new();
+    for _ in 0..10 {
+        texts.push(call("/shop.Catalog/List").await);
+    }
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts, ["a!", "b!"]);
+    // The others are connected to by their health checks, too.
+    assert_eq!(servers[2].connections(), 1);
+}
