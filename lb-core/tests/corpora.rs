@@ -34,6 +34,11 @@ fn chunked_bodies() {
 }
 
 #[test]
+fn proxy_headers() {
+    replay("proxy_header", lb_core::fuzz::proxy_header);
+}
+
+#[test]
 fn paths() {
     replay("path", lb_core::fuzz::path);
 }

@@ -103,6 +103,11 @@ pub enum BackendProblem {
         /// Which server.
         index: usize,
     },
+    /// A header for one client, and connections that clients share.
+    #[error(
+        "`send_proxy` tells one client for the whole of a connection, which `http2` shares between clients; take one of them away"
+    )]
+    SharedIntroduction,
     /// The health check makes no sense.
     #[error("health check: {0}")]
     Health(&'static str),
@@ -115,6 +120,19 @@ pub enum BackendProblem {
     /// The retry budget is no share.
     #[error("the retry budget is not a share; give a number from 0 to 1")]
     RetryBudget,
+}
+
+/// Whether servers are told who the client is by a PROXY protocol header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendProxy {
+    /// They are not. The default.
+    #[default]
+    Off,
+    /// A line of text: addresses and ports.
+    V1,
+    /// Binary; it also says what a client under TLS agreed on: its version, the protocol, the name asked for.
+    V2,
 }
 
 #[derive(Debug)]
@@ -133,6 +151,7 @@ struct Definition {
     forwarded: bool,
     http2: bool,
     tls: Option<Origination>,
+    send_proxy: SendProxy,
 }
 
 impl Backend {
@@ -151,6 +170,7 @@ impl Backend {
             forwarded: true,
             http2: false,
             tls: None,
+            send_proxy: SendProxy::Off,
         };
         BackendBuilder { definition, problems: Vec::new(), given: 0, names: HashSet::new() }
     }
@@ -215,6 +235,11 @@ impl Backend {
         self.definition.tls.as_ref()
     }
 
+    /// Whether and how servers are told who the client is.
+    pub fn send_proxy(&self) -> SendProxy {
+        self.definition.send_proxy
+    }
+
     /// The host of one of its servers as configured: a host name or an IP address; `None` for a unix socket.
     pub fn host(&self, server: &Server) -> Option<String> {
         let address = server.address().to_string();
@@ -254,6 +279,7 @@ impl PartialEq for Definition {
             forwarded,
             http2,
             tls,
+            send_proxy,
         } = self;
         let identity = policy.identity();
         *name == other.name
@@ -269,6 +295,7 @@ impl PartialEq for Definition {
             && *forwarded == other.forwarded
             && *http2 == other.http2
             && *tls == other.tls
+            && *send_proxy == other.send_proxy
     }
 }
 
@@ -364,6 +391,14 @@ impl BackendBuilder {
         self
     }
 
+    /// Tells servers who the client is by a PROXY protocol header before anything else, TLS included. Each request then
+    /// gets a connection of its own, since what is said holds for the whole of a connection. Default
+    /// [`SendProxy::Off`].
+    pub fn send_proxy(mut self, send_proxy: SendProxy) -> Self {
+        self.definition.send_proxy = send_proxy;
+        self
+    }
+
     /// The backend, or everything that is wrong with it.
     pub fn build(self) -> Result<Backend, BackendError> {
         let Self { definition, mut problems, given, .. } = self;
@@ -378,6 +413,9 @@ impl BackendBuilder {
         problems.extend(zero_timeouts(definition.timeouts).map(BackendProblem::Timeout));
         if !(0.0..=1.0).contains(&definition.retry_budget) {
             problems.push(BackendProblem::RetryBudget);
+        }
+        if definition.http2 && definition.send_proxy != SendProxy::Off {
+            problems.push(BackendProblem::SharedIntroduction);
         }
         if let Some(tls) = &definition.tls
             && problems.is_empty()
@@ -558,6 +596,7 @@ mod tests {
             shop().retries(9),
             shop().retry_budget(0.9),
             shop().forwarded(false),
+            shop().send_proxy(SendProxy::V2),
             Backend::builder("other").server("web1:80").health(HealthCheck::http("/health")),
         ] {
             let other = build(other);
@@ -600,6 +639,17 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("server 1: address \"web1\" has no port"), "{text}");
         assert!(text.contains("server 3: the name \"web2:80\" is taken"), "{text}");
+    }
+
+    #[test]
+    fn a_connection_is_introduced_as_one_clients_or_shared() {
+        let error = Backend::builder("shop")
+            .server("web1:80")
+            .http2(true)
+            .send_proxy(SendProxy::V2)
+            .build()
+            .unwrap_err();
+        assert_eq!(error.problems(), [BackendProblem::SharedIntroduction]);
     }
 
     #[test]

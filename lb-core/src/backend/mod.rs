@@ -33,7 +33,7 @@ mod view;
 
 pub use address::{Address, AddressError};
 pub use check::{HealthCheck, Initial, Probe, StatusSet, StatusSetError};
-pub use definition::{Backend, BackendBuilder, BackendError, BackendProblem, ServerSpec};
+pub use definition::{Backend, BackendBuilder, BackendError, BackendProblem, SendProxy, ServerSpec};
 pub use limits::{BackendTimeouts, Passive, PoolLimits};
 pub use policy::{
     Balancer, LeastConnections, Members, PickInput, Policy, Position, PowerOfTwo, Random, RoundRobin,

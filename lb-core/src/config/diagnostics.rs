@@ -81,7 +81,7 @@ pub(crate) struct Place {
 
 /// A value that remembers where it stands. Equality and serialisation are the value's alone: text that moved is
 /// not text that changed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct At<T> {
     pub(crate) value: T,
     pub(crate) place: Place,

@@ -62,7 +62,7 @@ fn each_problem_of_a_key_has_its_line_and_its_remedy() {
             "nowhere.pem can't be read: No such file",
         ),
         ("http2 = 1", "`http2` is a whole number, not true or false; write, for example, true"),
-        ("send_proxy = \"v2\"", "`send_proxy` is not supported yet; remove it"),
+        ("send_proxy = \"v3\"", "unknown version of the PROXY protocol \"v3\"; did you mean"),
         ("retry_budget = 1.5", "1.5 is no share of a whole; write a number from 0 to 1"),
         ("retry_budget = nan", "NaN is no share of a whole; write a number from 0 to 1"),
         (
@@ -109,7 +109,6 @@ fn each_problem_of_a_key_has_its_line_and_its_remedy() {
 fn each_problem_of_a_frontend_has_its_line_and_its_remedy() {
     for (line, expected) in [
         ("mode = \"udp\"", "6:8: unknown mode \"udp\"; use one of http, tcp"),
-        ("accept_proxy = true", "6:1: `accept_proxy` is not supported yet; remove it"),
         ("tls = { certificates = [] }", "6:24: `certificates` is empty; add"),
         ("tls = {}", "6:1: `tls` has no `certificates`; add"),
         ("tls = { certificates = [\"nowhere\"] }", "6:25: nowhere can't be read: "),

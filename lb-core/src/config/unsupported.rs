@@ -5,8 +5,6 @@
 /// The table it stands in (as [`super::reader::Record::KIND`] has it), the key, and the value that asks for nothing
 /// and may stand.
 const NOT_YET: &[(&str, &str, Option<&str>)] = &[
-    ("frontend", "accept_proxy", Some("false")),
-    ("backend", "send_proxy", Some("off")),
     ("backend", "sticky", None),
     ("balance", "source_hash", None),
     ("balance", "uri_hash", None),

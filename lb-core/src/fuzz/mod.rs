@@ -23,6 +23,11 @@ pub fn chunked_body(bytes: &[u8]) {
     crate::http::h1_properties::chunked_body(bytes);
 }
 
+/// A PROXY protocol header, as a proxy in front may send it.
+pub fn proxy_header(bytes: &[u8]) {
+    crate::net::proxy_header_property(bytes);
+}
+
 /// A path's normal form is normal, stays below the root, and means the same when it is normalised again.
 pub fn path(bytes: &[u8]) {
     use crate::http::path::normalise;

@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::backend::{HealthCheck, Probe, ServerAddress};
+use crate::net::Introduction;
 use crate::upstream::Dialer;
 
 /// Why a server failed a probe.
@@ -34,7 +35,7 @@ pub enum ProbeError {
 ///
 /// Must run within a tokio runtime with I/O and time.
 pub(super) async fn probe(check: &HealthCheck, dialer: &Dialer) -> Result<String, ProbeError> {
-    let answered = async { ask(check, dialer.address(), dialer.dial().await).await };
+    let answered = async { ask(check, dialer.address(), dialer.dial(Introduction::default()).await).await };
     tokio::time::timeout(check.timeout, answered).await.unwrap_or(Err(ProbeError::Timeout(check.timeout)))
 }
 

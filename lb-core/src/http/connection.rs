@@ -24,8 +24,8 @@ use super::head::{RequestHead, ResponseHead};
 use super::service::Entry;
 use super::upgraded::Upgraded;
 use crate::backend::Server;
-use crate::metrics::OpenConnection;
-use crate::net::{ClientAddress, Deadline, Entered, Registration, Secure, Stream, linger};
+use crate::metrics::{OpenConnection, Reason};
+use crate::net::{ClientAddress, Deadline, Entered, Registration, Said, Secure, Stream, linger};
 
 /// A client's connection: a future that ends when the connection does.
 ///
@@ -63,6 +63,8 @@ pub(crate) struct Peer {
     pub(crate) client: ClientAddress,
     pub(crate) entry: Arc<Entry>,
     pub(crate) deadline: Deadline,
+    /// What the proxy in front said of it.
+    pub(crate) said: Option<Box<Said>>,
     /// No request has been read yet, and the deadline is that of the first head.
     pub(crate) is_new: bool,
     /// Absent where several requests go on side by side: their connection is counted, not they.
@@ -98,7 +100,8 @@ impl ClientConnection {
         let service = entry.service.load_full();
         let deadline = Deadline::at(Instant::now() + service.timeouts.head);
         let open = service.metrics.connection_opened();
-        let peer = Peer { client, entry: Arc::clone(&entry), deadline, is_new: true, _open: Some(open) };
+        let peer =
+            Peer { client, entry: Arc::clone(&entry), deadline, said: None, is_new: true, _open: Some(open) };
         let idle = Idle { stream, peer };
         let state = if service.entrance.is_open() {
             State::Idle(idle)
@@ -197,7 +200,8 @@ impl Peer {
     /// The same client, for one of several requests that go on side by side.
     pub(super) fn of_stream(&self) -> Self {
         let deadline = Deadline::at(Instant::now());
-        Self { client: self.client, entry: Arc::clone(&self.entry), deadline, is_new: false, _open: None }
+        let entry = Arc::clone(&self.entry);
+        Self { client: self.client, entry, deadline, said: None, is_new: false, _open: None }
     }
 
     /// Ready when the client has had its time to say something.
@@ -221,8 +225,8 @@ async fn enter(idle: Idle) -> After {
         Poll::Pending => peer.poll_first_call(cx).map(Err),
     });
     match entered.await {
-        Ok(Some(Entered { stream, client, .. })) => {
-            peer.client = client;
+        Ok(Some(Entered { stream, client, said })) => {
+            (peer.client, peer.said) = (client, said);
             if stream.secure().and_then(Secure::protocol) == Some(h2::PROTOCOL) {
                 return After::Multiplexed(Box::pin(h2::serve(stream, Bytes::new(), peer)));
             }
@@ -231,6 +235,9 @@ async fn enter(idle: Idle) -> After {
         Ok(None) => After::Closed,
         Err(()) => {
             service.entrance.timed_out(client, metrics);
+            if service.entrance.proxies.is_some() {
+                metrics.error(Reason::ClientTimeout);
+            }
             After::Closed
         }
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::body::{Sink, Source};
 use super::head::{BodyLength, RequestHead, ResponseHead};
 use super::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
+use crate::net::Said;
 
 /// Where requests come from and responses go to.
 pub(crate) trait ClientEnd: Source + Sink {
@@ -31,6 +32,9 @@ pub(crate) trait ClientEnd: Source + Sink {
 
     /// The subject of the certificate that the client showed.
     fn client_subject(&self) -> Option<&str>;
+
+    /// What a server may be told of the client's connection, of which `front` is what the proxy in front said.
+    fn said(&self, front: Option<&Said>) -> Said;
 
     /// The scheme of what is asked for.
     fn scheme(&self) -> &'static str {

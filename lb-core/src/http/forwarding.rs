@@ -20,7 +20,7 @@ use super::server::Server;
 use super::upgraded::{Line, ServerSide};
 use crate::backend::{PickInput, Refused};
 use crate::metrics::Reason;
-use crate::net::Blocked;
+use crate::net::{Blocked, Introduction};
 use crate::upstream::{Lease, Upstream};
 
 /// Heads of responses are bounded as the default is for requests: no configuration can know what its servers send.
@@ -227,7 +227,9 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
 
     /// A fresh connection to the leased server. If it can't be reached, that is remembered.
     async fn open(&mut self, upstream: &Upstream, lease: Lease) -> Result<Reached, Refusal> {
-        match Server::connect(upstream, &lease, &self.shared.resources).await {
+        let said = upstream.introduces_clients().then(|| self.client.said(self.peer.said.as_deref()));
+        let introduction = Introduction { client: self.peer.client.socket(), said: said.as_ref() };
+        match Server::connect(upstream, &lease, introduction, &self.shared.resources).await {
             Ok((server, took)) => {
                 self.record.connect = took;
                 Ok(Reached { server, lease, is_reused: took.is_none() })

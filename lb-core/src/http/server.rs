@@ -11,7 +11,7 @@ use super::h1::Connection;
 use super::h2::{PROTOCOL, SentStream, Sessions, Slot};
 use super::head::ResponseHead;
 use super::outgoing::OutgoingRequest;
-use crate::net::{Resources, Stream};
+use crate::net::{Introduction, Resources, Stream};
 use crate::upstream::{ConnectError, Lease, Upstream};
 
 /// A way to a leased server, for one exchange.
@@ -40,12 +40,13 @@ impl Server {
     pub(crate) async fn connect(
         upstream: &Upstream,
         lease: &Lease,
+        client: Introduction<'_>,
         resources: &Resources,
     ) -> Result<(Self, Option<Duration>), ConnectError> {
         if upstream.backend().http2() {
             return Box::pin(Self::connect_shared(upstream, lease, resources)).await;
         }
-        let (stream, took) = upstream.connect(lease).await?;
+        let (stream, took) = upstream.connect(lease, client).await?;
         Ok((Self::Alone(Connection::new(stream, resources)), Some(took)))
     }
 
@@ -70,7 +71,8 @@ impl Server {
             upstream.reused(lease);
             return Ok((Self::among(slot, resources), None));
         }
-        let (stream, took) = upstream.connect(lease).await?;
+        // Several clients share it: building the backend has made sure that none is to be introduced.
+        let (stream, took) = upstream.connect(lease, Introduction::default()).await?;
         if stream.secure().is_some() && stream.alpn() != Some(PROTOCOL) {
             return Ok((Self::Alone(Connection::new(stream, resources)), Some(took)));
         }

@@ -2,16 +2,22 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 
+use ipnet::IpNet;
+
+use super::proxy_header::{self, ProxyHeader, Said};
 use super::{ClientAddress, Stream, Terminator};
-use crate::metrics::{FrontendShard, HandshakeResult};
+use crate::metrics::{FrontendShard, HandshakeResult, Reason};
 
 /// A TLS record that begins a handshake (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
 /// A frontend's way in. The default is an open door: nothing is read before the protocol.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Entrance {
+    /// Where clients are proxies that say by a PROXY header for whom they speak: the networks they may be in.
+    pub(crate) proxies: Option<Arc<[IpNet]>>,
     pub(crate) tls: Option<Terminator>,
 }
 
@@ -20,12 +26,14 @@ pub(crate) struct Entrance {
 pub(crate) struct Entered {
     pub(crate) stream: Stream,
     pub(crate) client: ClientAddress,
+    /// What the proxy in front said of the client.
+    pub(crate) said: Option<Box<Said>>,
 }
 
 impl Entrance {
     /// Whether there is nothing to go through.
     pub(crate) fn is_open(&self) -> bool {
-        self.tls.is_none()
+        self.tls.is_none() && self.proxies.is_none()
     }
 
     /// Takes a connection in; `None` if it ended here. Has no deadline of its own: who ends it early says so by
@@ -36,12 +44,23 @@ impl Entrance {
         client: ClientAddress,
         metrics: &FrontendShard,
     ) -> Option<Entered> {
-        let Some(tls) = &self.tls else { return Some(Entered { stream, client }) };
+        let (client, said) = match &self.proxies {
+            Some(proxies) => match introduced(&mut stream, client, proxies).await {
+                Ok(introduced) => introduced,
+                Err(why) => {
+                    metrics.error(Reason::BadRequest);
+                    tracing::debug!(%client, %why, "refused before its first request");
+                    return None;
+                }
+            },
+            None => (client, None),
+        };
+        let Some(tls) = &self.tls else { return Some(Entered { stream, client, said }) };
         match first_byte(&mut stream).await {
             Ok(Some(HANDSHAKE)) => {}
             Ok(Some(_)) => {
                 metrics.handshake(HandshakeResult::ClearText);
-                return Some(Entered { stream, client });
+                return Some(Entered { stream, client, said });
             }
             // A port that is probed for being open is no handshake that failed.
             Ok(None) | Err(_) => return None,
@@ -53,7 +72,7 @@ impl Entrance {
                 );
                 let protocol = stream.alpn().map(<[u8]>::escape_ascii).map(tracing::field::display);
                 tracing::trace!(%client, protocol, "TLS handshake done");
-                Some(Entered { stream, client })
+                Some(Entered { stream, client, said })
             }
             Err((error, result)) => {
                 metrics.handshake(result);
@@ -69,6 +88,26 @@ impl Entrance {
             metrics.handshake(HandshakeResult::Timeout);
         }
         tracing::debug!(%client, "the client took too long before its first request");
+    }
+}
+
+/// Who the client is by the header of the proxy in front, and what else that says.
+async fn introduced(
+    stream: &mut Stream,
+    proxy: ClientAddress,
+    proxies: &[IpNet],
+) -> Result<(ClientAddress, Option<Box<Said>>), String> {
+    // Who may open a unix socket is the file system's to say.
+    let is_trusted = proxy.ip().is_none_or(|ip| proxies.iter().any(|network| network.contains(&ip)));
+    if !is_trusted {
+        return Err("it is not in `trusted_proxies`, and a PROXY header is expected here".to_owned());
+    }
+    match proxy_header::receive(stream).await {
+        Ok(ProxyHeader::Local) => Ok((proxy, None)),
+        Ok(ProxyHeader::Proxied { source, said }) => {
+            Ok((ClientAddress::Socket(source), Some(Box::new(said))))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ mod connections;
 mod deadline;
 mod entrance;
 mod linger;
+mod proxy_header;
 mod pump;
 mod resources;
 #[cfg(feature = "tls")]
@@ -30,6 +31,9 @@ pub(crate) use connections::{Connections, Registration};
 pub(crate) use deadline::Deadline;
 pub(crate) use entrance::{Entered, Entrance};
 pub(crate) use linger::linger;
+#[cfg(feature = "fuzz")]
+pub(crate) use proxy_header::property as proxy_header_property;
+pub(crate) use proxy_header::{Introduction, Said};
 pub(crate) use pump::{Blocked, Pump, PumpEnd, PumpError};
 pub(crate) use resources::{Pool, Resources};
 pub(crate) use secure::{Originator, Secure, Terminator, is_certificate_refused};

@@ -129,6 +129,14 @@ impl Secure {
         self.session().alpn_protocol()
     }
 
+    /// The protocol version agreed on, by the name that OpenSSL gives it.
+    pub(crate) fn version(&self) -> &'static str {
+        match self.session().protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        }
+    }
+
     /// The name that the client asked for by SNI, in lower case.
     pub(crate) fn server_name(&self) -> Option<&str> {
         match &self.tls {

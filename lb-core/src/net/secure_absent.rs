@@ -91,6 +91,10 @@ impl Secure {
         match *self {}
     }
 
+    pub(crate) fn version(&self) -> &'static str {
+        match *self {}
+    }
+
     pub(crate) fn server_name(&self) -> Option<&str> {
         match *self {}
     }

@@ -227,6 +227,16 @@ impl Stream {
         self.secure().and_then(Secure::protocol)
     }
 
+    /// Our own address; none for a unix socket. One system call.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Accepted(accepted) => accepted.socket().ok()?.local_addr().ok(),
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+            Self::Tls(secure) => secure.socket().local_addr(),
+        }
+    }
+
     /// The TLS that protects it, if any does.
     pub(crate) fn secure(&self) -> Option<&Secure> {
         match self {

@@ -31,6 +31,11 @@ pub enum BuildProblem {
     /// A frontend in mode `http` answers nothing.
     #[error("there is no route; add one, or a backend")]
     NoRoute,
+    /// PROXY headers are expected, and from nobody.
+    #[error(
+        "accept_proxy believes nobody without trusted_proxies; name the networks that the proxies in front are in"
+    )]
+    NoTrustedProxies,
     /// The routes can't be built.
     #[cfg(feature = "http")]
     #[error(transparent)]

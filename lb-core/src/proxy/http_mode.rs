@@ -33,6 +33,7 @@ pub struct HttpFrontend {
     limits: Limits,
     http2: bool,
     trusted_proxies: Vec<IpNet>,
+    accepts_proxy: bool,
     pub(super) tls: Option<Termination>,
 }
 
@@ -60,6 +61,7 @@ impl Frontend {
             limits: Limits::default(),
             http2: true,
             trusted_proxies: Vec::new(),
+            accepts_proxy: false,
             tls: None,
         }
     }
@@ -121,6 +123,15 @@ impl HttpFrontend {
         self
     }
 
+    /// Expects a PROXY protocol header (version 1 or 2) before anything else, TLS included, and closes connections
+    /// that don't come from [`trusted_proxies`](Self::trusted_proxies) or have none. The client is then who the header
+    /// says; [`admission`](Self::admission) is still asked about the proxy, which connects.
+    #[must_use]
+    pub fn accept_proxy(mut self) -> Self {
+        self.accepts_proxy = true;
+        self
+    }
+
     /// Takes at most so many connections at a time; more wait. Default 0: no bound.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
@@ -140,10 +151,14 @@ impl HttpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no route, routes that can't be built.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, filters, timeouts, limits, http2, trusted_proxies, tls } = self;
+        let Self { listening, routes, filters, timeouts, limits, http2, trusted_proxies, accepts_proxy, tls } =
+            self;
         let mut problems = Vec::new();
         if routes.is_empty() {
             problems.push(BuildProblem::NoRoute);
+        }
+        if accepts_proxy && trusted_proxies.is_empty() {
+            problems.push(BuildProblem::NoTrustedProxies);
         }
         let router = match Router::of(routes) {
             Ok(router) => router,
@@ -162,6 +177,7 @@ impl HttpFrontend {
             limits,
             http2,
             trusted_proxies: trusted_proxies.into(),
+            accepts_proxy,
             terminator: tls.as_ref().map(|tls| Terminator::new(tls, &PROTOCOLS[usize::from(!http2)..])),
             tls,
         };
@@ -207,6 +223,7 @@ struct HttpMode {
     limits: Limits,
     http2: bool,
     trusted_proxies: Arc<[IpNet]>,
+    accepts_proxy: bool,
     tls: Option<Termination>,
     terminator: Option<Terminator>,
 }
@@ -232,7 +249,10 @@ impl Mode for HttpMode {
         });
         let service = Service {
             name: Arc::clone(seat.frontend),
-            entrance: Entrance { tls: self.terminator.clone() },
+            entrance: Entrance {
+                proxies: self.accepts_proxy.then(|| Arc::clone(&self.trusted_proxies)),
+                tls: self.terminator.clone(),
+            },
             router: Arc::clone(&self.router),
             filters: Arc::clone(&self.filters),
             upstreams: upstreams.collect(),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::frontend::{Frontend, Listening, Mode, Seat};
 use super::limit::Permits;
 use super::listener::Acceptor;
@@ -22,6 +24,8 @@ pub struct TcpFrontend {
     idle: Duration,
     head: Duration,
     tls: Option<Termination>,
+    trusted_proxies: Vec<IpNet>,
+    accepts_proxy: bool,
 }
 
 /// Which connections go to a backend of their own, by what their ClientHello asks for. The bytes pass on as they are:
@@ -92,6 +96,8 @@ impl Frontend {
             idle: Duration::from_secs(60),
             head: Duration::from_secs(10),
             tls: None,
+            trusted_proxies: Vec::new(),
+            accepts_proxy: false,
         }
     }
 }
@@ -139,6 +145,21 @@ impl TcpFrontend {
         self
     }
 
+    /// The networks that [`accept_proxy`](Self::accept_proxy) takes headers from. Default: none.
+    #[must_use]
+    pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.trusted_proxies.extend(networks);
+        self
+    }
+
+    /// Expects a PROXY protocol header (version 1 or 2) before anything else, and closes connections that don't come
+    /// from [`trusted_proxies`](Self::trusted_proxies) or have none.
+    #[must_use]
+    pub fn accept_proxy(mut self) -> Self {
+        self.accepts_proxy = true;
+        self
+    }
+
     /// Takes at most so many connections at a time; more wait. Default 0: no bound.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
@@ -158,7 +179,7 @@ impl TcpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no backend, a name that is none.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, idle, head, tls } = self;
+        let Self { listening, routes, idle, head, tls, trusted_proxies, accepts_proxy } = self;
         let (mut problems, mut wanted, mut backends) = (Vec::new(), Vec::new(), Vec::new());
         for TcpRoute { sni, alpn, backend } in routes {
             let Some(backend) = backend else {
@@ -176,9 +197,13 @@ impl TcpFrontend {
         if wanted.is_empty() && problems.is_empty() {
             problems.push(BuildProblem::NoBackend);
         }
+        if accepts_proxy && trusted_proxies.is_empty() {
+            problems.push(BuildProblem::NoTrustedProxies);
+        }
         let mode = TcpMode {
             backends: backends.into(),
             names: Arc::new(Names::new(wanted)),
+            proxies: accepts_proxy.then(|| trusted_proxies.into()),
             idle,
             head,
             terminator: tls.as_ref().map(|tls| Terminator::new(tls, &[])),
@@ -194,6 +219,7 @@ struct TcpMode {
     /// By the places that `names` has.
     backends: Box<[Backend]>,
     names: Arc<Names>,
+    proxies: Option<Arc<[IpNet]>>,
     idle: Duration,
     head: Duration,
     tls: Option<Termination>,
@@ -216,7 +242,7 @@ impl Mode for TcpMode {
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
         let service = Service {
             name: Arc::clone(seat.frontend),
-            entrance: Entrance { tls: self.terminator.clone() },
+            entrance: Entrance { proxies: self.proxies.clone(), tls: self.terminator.clone() },
             names: Arc::clone(&self.names),
             upstreams: seat.upstreams.into(),
             head: self.head,

@@ -7,11 +7,15 @@ use std::future::poll_fn;
 
 use super::Service;
 use crate::metrics::Reason;
-use crate::net::{Buffer, ClientAddress, ClientHello, Entered, Fill, Resources, Stream};
+use crate::net::{Buffer, ClientAddress, ClientHello, Entered, Fill, Resources, Said, Stream};
 
 /// A client that is in, and where it goes.
 pub(super) struct Arrived {
     pub(super) client: Stream,
+    /// Who it is, as the proxy in front says if there is one.
+    pub(super) address: ClientAddress,
+    /// What else that says of it.
+    pub(super) said: Option<Box<Said>>,
     /// What has been read of the client, for the server.
     pub(super) read: Option<Buffer>,
     pub(super) place: usize,
@@ -33,7 +37,7 @@ pub(super) async fn enter(
 ) -> Result<Arrived, Option<Reason>> {
     if service.entrance.is_open() && !service.names.ask_for_hello() {
         let place = service.names.find(None, &[]).ok_or(Some(Reason::NoRoute))?;
-        return Ok(Arrived { client, read: None, place });
+        return Ok(Arrived { client, address, said: None, read: None, place });
     }
     let arriving = arrive(client, service, address, resources);
     tokio::time::timeout(service.head, arriving).await.unwrap_or_else(|_| {
@@ -49,15 +53,19 @@ async fn arrive(
     resources: &Resources,
 ) -> Result<Arrived, Option<Reason>> {
     let entered = service.entrance.enter(client, address, &service.metrics).await;
-    let Entered { stream: mut client, .. } = entered.ok_or(None)?;
+    let Entered { stream: mut client, client: address, said } = entered.ok_or(None)?;
+    let refuse_unless = |place, client, read| refuse_unless(place, client, address, said, read);
     if let Some(secure) = client.secure() {
         let protocols: Vec<&[u8]> = secure.protocol().into_iter().collect();
         let place = service.names.find(secure.server_name(), &protocols);
         return refuse_unless(place, client, None);
     }
-    if !service.entrance.is_open() {
+    if service.entrance.tls.is_some() {
         client.reset_on_close();
         return Err(Some(Reason::BadRequest));
+    }
+    if !service.names.ask_for_hello() {
+        return refuse_unless(service.names.find(None, &[]), client, None);
     }
     let mut buffer = resources.take_buffer();
     match read_hello(&mut client, &mut buffer).await {
@@ -77,10 +85,12 @@ async fn arrive(
 fn refuse_unless(
     place: Option<usize>,
     mut client: Stream,
+    address: ClientAddress,
+    said: Option<Box<Said>>,
     read: Option<Buffer>,
 ) -> Result<Arrived, Option<Reason>> {
     match place {
-        Some(place) => Ok(Arrived { client, read, place }),
+        Some(place) => Ok(Arrived { client, address, said, read, place }),
         None => {
             client.reset_on_close();
             Err(Some(Reason::NoRoute))

@@ -23,8 +23,8 @@ use crate::backend::PickInput;
 use crate::live::Live;
 use crate::metrics::{FrontendShard, OpenConnection, Reason};
 use crate::net::{
-    Buffer, ClientAddress, Connections, Deadline, Entrance, Registration, Resources, Stream, Tunnel,
-    TunnelEnd,
+    Buffer, ClientAddress, Connections, Deadline, Entrance, Introduction, Registration, Resources, Said,
+    Stream, Tunnel, TunnelEnd,
 };
 use crate::upstream::{Lease, LeaseError, Upstream};
 
@@ -131,7 +131,7 @@ async fn reach(
     entry: Arc<Entry>,
     open: OpenConnection,
 ) -> Option<Joined> {
-    let Arrived { mut client, read, place } =
+    let Arrived { mut client, address, said, read, place } =
         match enter(client, &service, record.client, &entry.resources).await {
             Ok(arrived) => arrived,
             Err(reason) => {
@@ -142,6 +142,7 @@ async fn reach(
                 return None;
             }
         };
+    record.client = address;
     let input = PickInput { client: record.client.ip(), ..PickInput::default() };
     let upstream = &service.upstreams[place];
     let mut tried = Vec::new();
@@ -162,7 +163,9 @@ async fn reach(
             record.retries += 1;
             upstream.metrics().retry();
         }
-        match upstream.connect(&lease).await {
+        let said = upstream.introduces_clients().then(|| Said::of(&client, said.as_deref()));
+        let introduction = Introduction { client: record.client.socket(), said: said.as_ref() };
+        match upstream.connect(&lease, introduction).await {
             Ok((server, took)) => {
                 record.connect = Some(took);
                 let deadline = Deadline::at(Instant::now() + service.idle);

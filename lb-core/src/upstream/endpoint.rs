@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Dialer;
 use crate::backend::{Backend, PoolLimits, Server};
 use crate::metrics::ServerShard;
-use crate::net::Stream;
+use crate::net::{Introduction, Stream};
 
 /// One server as one worker reaches it.
 #[derive(Debug)]
@@ -102,8 +102,8 @@ impl Endpoint {
         idle.retain_mut(|idle| now.duration_since(idle.since) < timeout && idle.stream.is_silent());
     }
 
-    pub(super) async fn connect(&self) -> io::Result<Stream> {
-        self.dialer.dial().await
+    pub(super) async fn connect(&self, client: Introduction<'_>) -> io::Result<Stream> {
+        self.dialer.dial(client).await
     }
 
     /// Warns of a certificate that is not believed, once a second.

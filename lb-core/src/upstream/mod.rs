@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::backend::{Backend, PickInput, Refused, Roster, Server, View};
+use crate::backend::{Backend, PickInput, Refused, Roster, SendProxy, Server, View};
 use crate::live::Live;
 use crate::metrics::{BackendShard, ConnectResult, Metrics, Reason};
-use crate::net::{Stream, is_certificate_refused};
+use crate::net::{Introduction, Stream, is_certificate_refused};
 
 use budget::Budget;
 pub(crate) use dial::Dialer;
@@ -95,7 +95,9 @@ impl Upstream {
         // A connection whose server was believed otherwise, or not even asked, is not good any more.
         let is_same_way = |previous: &&Self| {
             let (before, now) = (&previous.backend, &shared.backend);
-            before.tls() == now.tls() && before.http2() == now.http2()
+            before.tls() == now.tls()
+                && before.http2() == now.http2()
+                && before.send_proxy() == now.send_proxy()
         };
         let known = previous.filter(is_same_way).map(|previous| previous.lineup.load().endpoints.clone());
         let known = known.unwrap_or_default();
@@ -188,10 +190,20 @@ impl Upstream {
         lease.endpoint.metrics().connection(ConnectResult::Reused);
     }
 
-    /// A fresh connection to the leased server, and how long it took.
-    pub(crate) async fn connect(&self, lease: &Lease) -> Result<(Stream, Duration), ConnectError> {
+    /// Whether servers are told who the client is.
+    pub(crate) fn introduces_clients(&self) -> bool {
+        self.backend.send_proxy() != SendProxy::Off
+    }
+
+    /// A fresh connection to the leased server for this client, and how long it took.
+    pub(crate) async fn connect(
+        &self,
+        lease: &Lease,
+        client: Introduction<'_>,
+    ) -> Result<(Stream, Duration), ConnectError> {
         let began = Instant::now();
-        let opened = tokio::time::timeout(self.backend.timeouts().connect, lease.endpoint.connect()).await;
+        let connecting = lease.endpoint.connect(client);
+        let opened = tokio::time::timeout(self.backend.timeouts().connect, connecting).await;
         let now = Instant::now();
         match opened.map_err(|_| ConnectError::Timeout).and_then(|opened| opened.map_err(ConnectError::of)) {
             Ok(stream) => {
@@ -215,7 +227,10 @@ impl Upstream {
 
     /// Keeps a connection for the next exchange.
     pub(crate) fn keep(&self, lease: &Lease, stream: Stream, now: Instant) {
-        lease.endpoint.put_idle(stream, self.backend.pool(), now);
+        // One that was introduced as a client's is no other's.
+        if !self.introduces_clients() {
+            lease.endpoint.put_idle(stream, self.backend.pool(), now);
+        }
     }
 
     /// A server answered on a connection that was reused: it can be reached.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::tls;
 use crate::backend::{
     Address, Backend, BackendBuilder, BackendError, BackendProblem, BackendTimeouts, HealthCheck,
-    LeastConnections, Passive, PoolLimits, PowerOfTwo, Random, RoundRobin, ServerSpec,
+    LeastConnections, Passive, PoolLimits, PowerOfTwo, Random, RoundRobin, SendProxy, ServerSpec,
 };
 use crate::config::diagnostics::{At, Place, Problems};
 use crate::config::schema::{self, Balance, Health};
@@ -24,6 +24,11 @@ pub(super) fn compile<'s>(
         .servers(backend.servers.iter().map(|server| spec(server, &directory)))
         .forwarded(backend.forwarded)
         .http2(backend.http2)
+        .send_proxy(match backend.send_proxy {
+            schema::SendProxy::Off => SendProxy::Off,
+            schema::SendProxy::V1 => SendProxy::V1,
+            schema::SendProxy::V2 => SendProxy::V2,
+        })
         .retries(backend.retries)
         .retry_budget(backend.retry_budget.0)
         .timeouts(timeouts(&backend.timeouts))

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ipnet::IpNet;
+
 use super::{route, tls};
 use crate::backend::Backend;
 use crate::config::diagnostics::{At, Place, Problems};
@@ -57,9 +59,7 @@ fn http(
 ) -> HttpFrontend {
     let mut http = Frontend::http(name)
         .max_connections(frontend.max_connections)
-        .trusted_proxies(
-            frontend.trusted_proxies.iter().flat_map(|list| &list.0).map(|network| network.value.value.0),
-        )
+        .trusted_proxies(trusted_proxies(frontend))
         .timeouts(
             FrontendTimeouts::default()
                 .head(frontend.timeouts.head.duration())
@@ -68,6 +68,9 @@ fn http(
         )
         .limits(limits(&frontend.limits))
         .http2(frontend.http2);
+    if accepts_proxy(frontend) {
+        http = http.accept_proxy();
+    }
     for route in frontend.routes.iter().flat_map(|routes| routes.iter()) {
         http = http.route(route::compile(route, backends, problems));
     }
@@ -75,6 +78,14 @@ fn http(
         Some(backend) => http.backend(backend),
         None => http,
     }
+}
+
+fn accepts_proxy(frontend: &schema::Frontend) -> bool {
+    frontend.accept_proxy.value
+}
+
+fn trusted_proxies(frontend: &schema::Frontend) -> impl Iterator<Item = IpNet> + '_ {
+    frontend.trusted_proxies.iter().flat_map(|list| &list.0).map(|network| network.value.value.0)
 }
 
 fn limits(limits: &schema::Limits) -> Limits {
@@ -85,10 +96,14 @@ fn limits(limits: &schema::Limits) -> Limits {
 }
 
 fn tcp(name: &str, frontend: &schema::Frontend, backends: &BTreeMap<&str, Backend>) -> TcpFrontend {
-    let tcp = Frontend::tcp(name)
+    let mut tcp = Frontend::tcp(name)
         .max_connections(frontend.max_connections)
         .idle_timeout(frontend.timeouts.idle.duration())
-        .head_timeout(frontend.timeouts.head.duration());
+        .head_timeout(frontend.timeouts.head.duration())
+        .trusted_proxies(trusted_proxies(frontend));
+    if accepts_proxy(frontend) {
+        tcp = tcp.accept_proxy();
+    }
     let named = frontend.routes.iter().flat_map(|routes| routes.iter()).filter_map(|route| {
         let Some(Action::Backend(backend)) = &route.action else { return None };
         let compiled = match &route.sni {
@@ -121,6 +136,10 @@ fn note(error: &BuildError, frontend: &At<schema::Frontend>, problems: &Problems
             }
             _ => None,
         };
+        let place = place.or(match problem {
+            BuildProblem::NoTrustedProxies => Some(frontend.accept_proxy.place),
+            _ => None,
+        });
         problems.said(place.unwrap_or(frontend.place), problem);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct Backend {
     pub(crate) servers: Vec<At<Server>>,
     pub(crate) forwarded: bool,
     pub(crate) http2: bool,
+    pub(crate) send_proxy: SendProxy,
     pub(crate) retries: u32,
     pub(crate) retry_budget: Share,
     pub(crate) timeouts: Timeouts,
@@ -33,6 +34,7 @@ impl Default for Backend {
             servers: Vec::new(),
             forwarded: true,
             http2: false,
+            send_proxy: SendProxy::default(),
             retries: 2,
             retry_budget: Share(0.2),
             timeouts: Timeouts::default(),
@@ -54,6 +56,7 @@ impl Record for Backend {
             servers: servers(keys),
             forwarded: keys.or("forwarded", default.forwarded),
             http2: keys.or("http2", default.http2),
+            send_proxy: keys.or("send_proxy", default.send_proxy),
             retries: keys.or("retries", default.retries),
             retry_budget: keys.or("retry_budget", default.retry_budget),
             timeouts: keys.or("timeouts", default.timeouts),
@@ -102,6 +105,29 @@ impl Read for Balance {
             ("p2c", Self::P2c),
         ];
         choice(value, "balance", &choices)
+    }
+}
+
+/// Whether servers get a PROXY header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SendProxy {
+    #[default]
+    Off,
+    V1,
+    V2,
+}
+
+impl Read for SendProxy {
+    const WANTED: (&'static str, &'static str) =
+        ("a version of the PROXY protocol", "\"off\", \"v1\" or \"v2\"");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        choice(
+            value,
+            "version of the PROXY protocol",
+            &[("off", Self::Off), ("v1", Self::V1), ("v2", Self::V2)],
+        )
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Frontend {
     pub(crate) mode: Mode,
     pub(crate) max_connections: usize,
     pub(crate) backend: Option<At<String>>,
+    pub(crate) accept_proxy: At<bool>,
     pub(crate) trusted_proxies: Option<Several<Parsed<Network>>>,
     pub(crate) http2: bool,
     pub(crate) tls: Option<At<FrontendTls>>,
@@ -44,14 +45,16 @@ impl Record for Frontend {
             keys.problems().wrong(listen.place, "`listen` is empty", "write `listen = \"0.0.0.0:80\"`");
         }
         let mode = keys.or("mode", Mode::default());
+        let accept_proxy = keys.take("accept_proxy").unwrap_or_default();
         if mode == Mode::Tcp {
-            without_effect(keys);
+            without_effect(keys, accept_proxy.value);
         }
         Ok(Self {
             listen: listen.map(|at| at.value).unwrap_or_default(),
             mode,
             max_connections: keys.or("max_connections", 0),
             backend: keys.take("backend"),
+            accept_proxy,
             trusted_proxies: keys.take("trusted_proxies").map(|at| at.value),
             http2: keys.or("http2", true),
             tls: keys.take("tls"),
@@ -63,12 +66,14 @@ impl Record for Frontend {
 }
 
 /// Warns of keys that only mode http reads.
-fn without_effect(keys: &mut Keys<'_>) {
+fn without_effect(keys: &mut Keys<'_>, accepts_proxy: bool) {
     let timeouts = keys.value("timeouts").and_then(|timeouts| timeouts.keys(Timeouts::KIND).ok());
     let of_timeouts = timeouts.map(|mut timeouts| ["body"].map(|key| (key, timeouts.value(key))));
     let of_frontend = ["http2", "limits", "trusted_proxies"].map(|key| (key, keys.value(key)));
+    // These say whose PROXY headers are taken, and how long one may take.
+    let has_effect = |key: &str| accepts_proxy && (key == "head" || key == "trusted_proxies");
     for (key, value) in of_timeouts.into_iter().flatten().chain(of_frontend) {
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|_| !has_effect(key)) {
             let what = format_args!("`{key}` has no effect in mode tcp");
             keys.problems().odd(value.place(), what, "remove it, or write `mode = \"http\"`");
         }

@@ -14,7 +14,7 @@ use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::head::{BodyLength, RequestHead, ResponseHead};
 use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
-use crate::net::{Buffer, Resources, Secure, Stream};
+use crate::net::{Buffer, Resources, Said, Secure, Stream};
 
 /// A stream with the two halves that give its bytes their meaning.
 ///
@@ -98,6 +98,10 @@ impl ClientEnd for Connection {
 
     fn client_subject(&self) -> Option<&str> {
         self.stream.secure().and_then(Secure::subject)
+    }
+
+    fn said(&self, front: Option<&Said>) -> Said {
+        Said::of(&self.stream, front)
     }
 
     fn limit_body(&mut self, bytes: u64) {

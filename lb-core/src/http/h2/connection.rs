@@ -15,7 +15,7 @@ use super::served::ServedStream;
 use crate::http::connection::Peer;
 use crate::http::exchange::Exchange;
 use crate::http::service::Service;
-use crate::net::{Secure, Stream, linger};
+use crate::net::{Said, Secure, Stream, linger};
 
 /// Streams that a client may have open at a time; what it opens beyond them is refused. RFC 9113 section 6.5.2 asks
 /// for no fewer than 100.
@@ -37,12 +37,15 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Origin {
     pub(super) is_secure: bool,
     pub(super) subject: Option<Box<str>>,
+    /// What servers may be told of it.
+    pub(super) said: Said,
 }
 
 impl Origin {
-    fn of(stream: &Stream) -> Self {
+    fn of(stream: &Stream, front: Option<&Said>) -> Self {
         let secure = stream.secure();
-        Self { is_secure: secure.is_some(), subject: secure.and_then(Secure::subject).map(Box::from) }
+        let subject = secure.and_then(Secure::subject).map(Box::from);
+        Self { is_secure: secure.is_some(), subject, said: Said::of(stream, front) }
     }
 }
 
@@ -66,7 +69,7 @@ struct Connection {
 /// Serves a client's connection, of which `read` was read already, to its end.
 pub(crate) async fn serve(stream: Stream, read: Bytes, mut peer: Peer) {
     let service = peer.entry.service.load_full();
-    let origin = Arc::new(Origin::of(&stream));
+    let origin = Arc::new(Origin::of(&stream, peer.said.as_deref()));
     let io = Io::new(stream, read);
     let home = io.home();
     let mut handshake = Box::pin(builder(&service).handshake::<_, Bytes>(io));

@@ -17,7 +17,7 @@ use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits};
 use crate::http::head::{BodyLength, RequestHead, ResponseHead};
 use crate::http::outgoing::{OutgoingReply, OutgoingResponse, interim_fields};
-use crate::net::{Resources, Stream};
+use crate::net::{Resources, Said, Stream};
 
 /// One request of a client, and where its response goes.
 #[derive(Debug)]
@@ -138,6 +138,10 @@ impl ClientEnd for ServedStream {
 
     fn client_subject(&self) -> Option<&str> {
         self.origin.subject.as_deref()
+    }
+
+    fn said(&self, _: Option<&Said>) -> Said {
+        self.origin.said.clone()
     }
 
     fn limit_body(&mut self, bytes: u64) {

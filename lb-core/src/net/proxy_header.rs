@@ -1,0 +1,554 @@
+//! The PROXY protocol's header, versions 1 and 2: who the client is, said by the proxy in front.
+//!
+//! By <https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>. The header stands before everything else on a
+//! connection; it is read strictly, and what is not a header is refused and never guessed to be none (section 2:
+//! "the receiver MUST be configured to only receive the protocol").
+//!
+//! Left out on purpose: datagrams, and the addresses of unix sockets, which say nothing about a client.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::Stream;
+
+/// What a header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyHeader {
+    /// The proxy speaks for itself (a health check), or says nothing: the connection's own addresses count.
+    Local,
+    /// It speaks for a client.
+    Proxied { source: SocketAddr, said: Said },
+}
+
+/// What is said of a client's connection beside who the client is: by the proxy in front, or by us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Where the client connected to.
+    destination: Option<SocketAddr>,
+    /// What version 2 says about the protocol, the name asked for and TLS, as it is written there.
+    tlvs: Box<[u8]>,
+}
+
+/// Why there is no header.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProxyHeaderError {
+    #[error("no PROXY protocol header")]
+    Absent,
+    #[error("malformed PROXY protocol header: {0}")]
+    Malformed(&'static str),
+    #[error("closed inside a PROXY protocol header")]
+    Truncated,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Who a client is, for a header that goes out. The default speaks for ourselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Introduction<'a> {
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) said: Option<&'a Said>,
+}
+
+/// How the client came by TLS; version 2 alone can say it.
+#[derive(Clone, Copy, Debug)]
+struct TlsIntroduction<'a> {
+    version: &'static str,
+    protocol: Option<&'a [u8]>,
+    server_name: Option<&'a str>,
+    /// The subject of its certificate, which was verified.
+    subject: Option<&'a str>,
+}
+
+/// Section 2.1: no header of version 1 is longer.
+const LONGEST_V1: usize = 107;
+const SIGNATURE_V1: &[u8] = b"PROXY ";
+const SIGNATURE_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Version 2 allows 64 KiB of TLVs; nobody sends a twentieth of it.
+const LONGEST_V2: usize = 4096;
+
+const TLV_ALPN: u8 = 0x01;
+const TLV_AUTHORITY: u8 = 0x02;
+const TLV_CRC32C: u8 = 0x03;
+const TLV_SSL: u8 = 0x20;
+const TLV_SSL_VERSION: u8 = 0x21;
+const TLV_SSL_CN: u8 = 0x22;
+
+/// Reads the header off the front of `stream`, and not a byte more.
+pub(crate) async fn receive(stream: &mut Stream) -> Result<ProxyHeader, ProxyHeaderError> {
+    let mut read = Vec::with_capacity(LONGEST_V1);
+    let mut space = [0; 512];
+    loop {
+        let room = (LONGEST_V2 - read.len()).min(space.len());
+        let peeked = poll_fn(|cx| stream.poll_peek(cx, &mut space[..room])).await?;
+        if peeked == 0 {
+            return Err(if read.is_empty() { ProxyHeaderError::Absent } else { ProxyHeaderError::Truncated });
+        }
+        let before = read.len();
+        read.extend_from_slice(&space[..peeked]);
+        let parsed = parse(&read)?;
+        // What is not the whole header yet is all header.
+        let mut left = parsed.as_ref().map_or(peeked, |(_, length)| length - before);
+        while left > 0 {
+            match poll_fn(|cx| stream.poll_read(cx, &mut space[..left])).await? {
+                0 => return Err(ProxyHeaderError::Truncated),
+                count => left -= count,
+            }
+        }
+        if let Some((header, _)) = parsed {
+            return Ok(header);
+        }
+    }
+}
+
+/// The header at the front of `bytes` and its length; `None` while it is not whole.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyHeaderError> {
+    let begins = |signature: &[u8]| bytes.iter().zip(signature).all(|(byte, expected)| byte == expected);
+    if begins(SIGNATURE_V1) {
+        parse_v1(bytes)
+    } else if begins(SIGNATURE_V2) {
+        parse_v2(bytes)
+    } else {
+        Err(ProxyHeaderError::Absent)
+    }
+}
+
+fn parse_v1(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyHeaderError> {
+    use ProxyHeaderError::Malformed;
+    let within = &bytes[..bytes.len().min(LONGEST_V1)];
+    let Some(end) = within.iter().position(|byte| *byte == b'\r') else {
+        return if within.len() == LONGEST_V1 { Err(Malformed("it is too long")) } else { Ok(None) };
+    };
+    match within.get(end + 1) {
+        Some(b'\n') => {}
+        Some(_) => return Err(Malformed("its line does not end with CRLF")),
+        None if within.len() == LONGEST_V1 => return Err(Malformed("it is too long")),
+        None => return Ok(None),
+    }
+    let line = within.get(SIGNATURE_V1.len()..end).ok_or(Malformed("it says nothing"))?;
+    let line = std::str::from_utf8(line).map_err(|_| Malformed("it is not ASCII"))?;
+    let mut words = line.split(' ');
+    let header = match words.next() {
+        Some("UNKNOWN") => ProxyHeader::Local,
+        Some("TCP4") => v1_addresses(words, |text| text.parse().ok().map(|ip: Ipv4Addr| ip.into()))?,
+        Some("TCP6") => v1_addresses(words, |text| text.parse().ok().map(|ip: Ipv6Addr| ip.into()))?,
+        _ => return Err(Malformed("its protocol is not TCP4, TCP6 or UNKNOWN")),
+    };
+    Ok(Some((header, end + 2)))
+}
+
+fn v1_addresses<'a>(
+    mut words: impl Iterator<Item = &'a str>,
+    ip: impl Fn(&str) -> Option<IpAddr>,
+) -> Result<ProxyHeader, ProxyHeaderError> {
+    use ProxyHeaderError::Malformed;
+    let mut next = || words.next().unwrap_or_default();
+    let (source, destination) = (ip(next()), ip(next()));
+    let (source_port, destination_port) = (port(next()), port(next()));
+    if words.next().is_some() {
+        return Err(Malformed("it has more than addresses and ports"));
+    }
+    let address = |ip: Option<IpAddr>, port: Option<u16>| {
+        let ip = ip.ok_or(Malformed("an address is none"))?;
+        Ok::<_, ProxyHeaderError>(SocketAddr::new(ip, port.ok_or(Malformed("a port is none"))?))
+    };
+    let source = address(source, source_port)?;
+    let destination = Some(address(destination, destination_port)?);
+    let said = Said { destination, tlvs: Box::default() };
+    Ok(ProxyHeader::Proxied { source, said })
+}
+
+/// Decimal digits alone, without leading zeros, up to 65535.
+fn port(text: &str) -> Option<u16> {
+    let is_canonical =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_canonical)
+}
+
+fn parse_v2(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyHeaderError> {
+    use ProxyHeaderError::Malformed;
+    let Some((fixed, rest)) = bytes.split_at_checked(16) else { return Ok(None) };
+    let length = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    if fixed[12] >> 4 != 2 {
+        return Err(Malformed("its version is not 2"));
+    }
+    if 16 + length > LONGEST_V2 {
+        return Err(Malformed("it is too long"));
+    }
+    let Some(body) = rest.get(..length) else { return Ok(None) };
+    let addresses = match fixed[13] {
+        0x00 => 0,
+        0x11 => 12,
+        0x21 => 36,
+        0x31 => 216,
+        // Section 2.2: 0x12, 0x22 and 0x32 are datagrams.
+        _ => return Err(Malformed("its protocol is not TCP over IPv4 or IPv6, or a unix stream")),
+    };
+    let is_local = match fixed[12] & 0xf {
+        0 => true,
+        1 => false,
+        _ => return Err(Malformed("its command is neither LOCAL nor PROXY")),
+    };
+    // Section 2.2: the addresses of a LOCAL header are to be ignored, whatever their number.
+    let Some((addresses, tlvs)) = body.split_at_checked(if is_local { 0 } else { addresses }) else {
+        return Err(Malformed("it is too short for its addresses"));
+    };
+    let tlvs = if is_local { Box::default() } else { check_tlvs(tlvs, &bytes[..16 + length])? };
+    let proxied = |source: (IpAddr, u16), destination: (IpAddr, u16)| ProxyHeader::Proxied {
+        source: source.into(),
+        said: Said { destination: Some(destination.into()), tlvs },
+    };
+    let header = match addresses.len() {
+        12 => proxied(
+            (v4(addresses, 0).into(), u16_at(addresses, 8)),
+            (v4(addresses, 4).into(), u16_at(addresses, 10)),
+        ),
+        36 => proxied(
+            (v6(addresses, 0).into(), u16_at(addresses, 32)),
+            (v6(addresses, 16).into(), u16_at(addresses, 34)),
+        ),
+        _ => ProxyHeader::Local,
+    };
+    Ok(Some((header, 16 + length)))
+}
+
+/// Each value must lie within the header, and the checksum, where there is one, must be right (section 2.2.3). Those
+/// that are passed on.
+fn check_tlvs(mut tlvs: &[u8], header: &[u8]) -> Result<Box<[u8]>, ProxyHeaderError> {
+    use ProxyHeaderError::Malformed;
+    let mut passed = Vec::new();
+    while let [kind, high, low, rest @ ..] = tlvs {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (value, behind) = rest.split_at_checked(length).ok_or(Malformed("a value is cut off"))?;
+        if *kind == TLV_CRC32C {
+            let value: [u8; 4] = value.try_into().map_err(|_| Malformed("its checksum has not 4 bytes"))?;
+            let at = header.len() - behind.len() - 4;
+            if crc32c(header, at..at + 4) != u32::from_be_bytes(value) {
+                return Err(Malformed("its checksum is wrong"));
+            }
+        }
+        if matches!(*kind, TLV_ALPN | TLV_AUTHORITY | TLV_SSL) {
+            passed.extend_from_slice(&tlvs[..tlvs.len() - behind.len()]);
+        }
+        tlvs = behind;
+    }
+    if tlvs.is_empty() { Ok(passed.into()) } else { Err(Malformed("a value is cut off")) }
+}
+
+/// CRC32c (RFC 3720 appendix B.4), the bytes in `zero` taken as zeros.
+fn crc32c(bytes: &[u8], zero: std::ops::Range<usize>) -> u32 {
+    let mut crc = u32::MAX;
+    for (at, byte) in bytes.iter().enumerate() {
+        crc ^= u32::from(if zero.contains(&at) { 0 } else { *byte });
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+fn v4(bytes: &[u8], at: usize) -> Ipv4Addr {
+    bytes
+        .get(at..at + 4)
+        .and_then(|ip| <[u8; 4]>::try_from(ip).ok())
+        .map_or(Ipv4Addr::UNSPECIFIED, Into::into)
+}
+
+fn v6(bytes: &[u8], at: usize) -> Ipv6Addr {
+    bytes
+        .get(at..at + 16)
+        .and_then(|ip| <[u8; 16]>::try_from(ip).ok())
+        .map_or(Ipv6Addr::UNSPECIFIED, Into::into)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]))
+}
+
+impl Said {
+    /// What is to be said of the connection `stream`, of which `front` is what the proxy in front said.
+    pub(crate) fn of(stream: &Stream, front: Option<&Self>) -> Self {
+        let tlvs = match (stream.secure(), front) {
+            (Some(secure), _) => {
+                let tls = TlsIntroduction {
+                    version: secure.version(),
+                    protocol: secure.protocol(),
+                    server_name: secure.server_name(),
+                    subject: secure.subject(),
+                };
+                tls.tlvs()
+            }
+            (None, Some(front)) => front.tlvs.clone(),
+            (None, None) => Box::default(),
+        };
+        let destination = front.map_or_else(|| stream.local_addr(), |front| front.destination);
+        Self { destination, tlvs }
+    }
+}
+
+impl Introduction<'_> {
+    /// The header of version 1.
+    pub(crate) fn v1(&self) -> Vec<u8> {
+        let line = match self.addresses() {
+            Some((SocketAddr::V4(from), SocketAddr::V4(to))) => {
+                format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port())
+            }
+            Some((from, to)) => {
+                format!("PROXY TCP6 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port())
+            }
+            None => "PROXY UNKNOWN\r\n".to_owned(),
+        };
+        line.into_bytes()
+    }
+
+    /// The header of version 2.
+    pub(crate) fn v2(&self) -> Vec<u8> {
+        let mut header = SIGNATURE_V2.to_vec();
+        // Without a source this connection is our own doing.
+        header.push(if self.client.is_some() { 0x21 } else { 0x20 });
+        let mut body = Vec::new();
+        match self.addresses() {
+            Some((SocketAddr::V4(from), SocketAddr::V4(to))) => {
+                header.push(0x11);
+                body.extend([from.ip().octets(), to.ip().octets()].as_flattened());
+                body.extend([from.port().to_be_bytes(), to.port().to_be_bytes()].as_flattened());
+            }
+            Some((from, to)) => {
+                header.push(0x21);
+                body.extend([mapped(from.ip()), mapped(to.ip())].as_flattened());
+                body.extend([from.port().to_be_bytes(), to.port().to_be_bytes()].as_flattened());
+            }
+            None => header.push(0x00),
+        }
+        body.extend_from_slice(self.said.map_or(&[], |said| &said.tlvs));
+        header.extend(u16::try_from(body.len()).unwrap_or(0).to_be_bytes());
+        header.extend(body);
+        header
+    }
+
+    /// Both addresses, in one family.
+    fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let (from, to) = (canonical(self.client?), canonical(self.said?.destination?));
+        let widened = |addr: SocketAddr| SocketAddr::new(mapped(addr.ip()).into(), addr.port());
+        Some(if from.is_ipv4() == to.is_ipv4() { (from, to) } else { (widened(from), widened(to)) })
+    }
+}
+
+impl TlsIntroduction<'_> {
+    fn tlvs(&self) -> Box<[u8]> {
+        let mut body = Vec::new();
+        if let Some(protocol) = self.protocol {
+            tlv(&mut body, TLV_ALPN, protocol);
+        }
+        if let Some(name) = self.server_name {
+            tlv(&mut body, TLV_AUTHORITY, name.as_bytes());
+        }
+        // Section 2.2.6: 1 for TLS, 2 and 4 for a certificate on this connection and in this session; then 0 if it
+        // was verified.
+        let mut ssl = vec![if self.subject.is_some() { 0x07 } else { 0x01 }];
+        ssl.extend(u32::from(self.subject.is_none()).to_be_bytes());
+        tlv(&mut ssl, TLV_SSL_VERSION, self.version.as_bytes());
+        let common_name =
+            self.subject.and_then(|subject| subject.split(", ").find_map(|part| part.strip_prefix("CN=")));
+        if let Some(name) = common_name {
+            tlv(&mut ssl, TLV_SSL_CN, name.as_bytes());
+        }
+        tlv(&mut body, TLV_SSL, &ssl);
+        body.into()
+    }
+}
+
+/// Names and subjects are a few hundred bytes; what can't be said in 1 KiB is cut.
+fn tlv(into: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    let value = &value[..value.len().min(1024)];
+    into.push(kind);
+    into.extend(u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
+    into.extend_from_slice(value);
+}
+
+fn mapped(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// For any bytes: a header lies within them, is found byte by byte as it is at once, and written anew says the same.
+#[cfg(feature = "fuzz")]
+pub(crate) fn property(bytes: &[u8]) {
+    let Ok(Some((header, length))) = parse(bytes) else { return };
+    for cut in 0..length {
+        assert!(matches!(parse(&bytes[..cut]), Ok(None)), "a piece of a header is none");
+    }
+    let ProxyHeader::Proxied { source, said } = header else { return };
+    let introduction = Introduction { client: Some(source), said: Some(&said) };
+    let two = introduction.v2();
+    let Ok(Some((ProxyHeader::Proxied { said: again, .. }, whole))) = parse(&two) else {
+        panic!("what is written can't be read: {}", two.escape_ascii());
+    };
+    assert!(whole == two.len() && again.tlvs == said.tlvs, "what is written says something else");
+    let one = introduction.v1();
+    assert!(matches!(parse(&one), Ok(Some((_, whole))) if whole == one.len()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxied(source: &str, destination: &str) -> ProxyHeader {
+        let said = Said { destination: destination.parse().ok(), tlvs: Box::default() };
+        ProxyHeader::Proxied { source: source.parse().unwrap(), said }
+    }
+
+    fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(body.len()).unwrap().to_be_bytes();
+        [SIGNATURE_V2, &[command, family], &length, body].concat()
+    }
+
+    const TCP4: &[u8] = &[10, 0, 0, 1, 10, 0, 0, 2, 0x30, 0x39, 0x01, 0xbb];
+
+    #[test]
+    fn headers_are_read() {
+        let tcp4 = proxied("10.0.0.1:12345", "10.0.0.2:443");
+        let mut tcp6 = vec![0; 32];
+        (tcp6[15], tcp6[31]) = (1, 2);
+        tcp6.extend([0x30, 0x39, 0x01, 0xbb]);
+        let with_tlv = [TCP4, &[0x04, 0, 2, 9, 9]].concat();
+        for (bytes, expected) in [
+            (b"PROXY TCP4 10.0.0.1 10.0.0.2 12345 443\r\n".to_vec(), tcp4.clone()),
+            (
+                b"PROXY TCP4 255.255.255.255 0.0.0.0 65535 0\r\n".to_vec(),
+                proxied("255.255.255.255:65535", "0.0.0.0:0"),
+            ),
+            (b"PROXY TCP6 ::1 2001:db8::2 1 443\r\n".to_vec(), proxied("[::1]:1", "[2001:db8::2]:443")),
+            (b"PROXY UNKNOWN\r\n".to_vec(), ProxyHeader::Local),
+            (b"PROXY UNKNOWN ffff:f::f ffff::f 65535 65535\r\n".to_vec(), ProxyHeader::Local),
+            (v2(0x21, 0x11, TCP4), tcp4.clone()),
+            (v2(0x21, 0x11, &with_tlv), tcp4),
+            (v2(0x21, 0x21, &tcp6), proxied("[::1]:12345", "[::2]:443")),
+            (v2(0x21, 0x31, &[0; 216]), ProxyHeader::Local),
+            (v2(0x21, 0x00, &[]), ProxyHeader::Local),
+            (v2(0x20, 0x00, &[]), ProxyHeader::Local),
+            (v2(0x20, 0x11, TCP4), ProxyHeader::Local),
+            (v2(0x20, 0x00, b"anything"), ProxyHeader::Local),
+        ] {
+            let length = bytes.len();
+            let followed = [&bytes[..], b"GET / HTTP/1.1\r\n"].concat();
+            assert_eq!(parse(&followed).unwrap(), Some((expected, length)), "{}", bytes.escape_ascii());
+            for cut in 0..length {
+                assert_eq!(parse(&bytes[..cut]).unwrap(), None, "{cut} of {}", bytes.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(LONGEST_V1));
+        for bytes in [
+            b"GET / HTTP/1.1\r\n".to_vec(),
+            b"proxy TCP4 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
+            b"PROXY TCP4 6.6.6 10.0.0.2 1 2\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.01 10.0.0.2 1 2\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 99999 2\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 65536\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 -1 2\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 +1 2\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 01 2\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 1\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2 3\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2 \r\n".to_vec(),
+            b"PROXY TCP4  10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
+            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\rX".to_vec(),
+            b"PROXY TCP4 ::1 ::2 1 2\r\n".to_vec(),
+            b"PROXY TCP6 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
+            b"PROXY UDP4 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
+            b"PROXY \r\n".to_vec(),
+            b"PROXY\r\n".to_vec(),
+            b"PROXY TCP4 \xff 10.0.0.2 1 2\r\n".to_vec(),
+            long.into_bytes(),
+            v2(0x11, 0x11, TCP4),
+            v2(0x22, 0x11, TCP4),
+            v2(0x21, 0x12, TCP4),
+            v2(0x21, 0x41, TCP4),
+            v2(0x21, 0x11, &TCP4[..11]),
+            v2(0x21, 0x21, TCP4),
+            v2(0x21, 0x11, &[TCP4, &[4, 0]].concat()),
+            v2(0x21, 0x11, &[TCP4, &[4, 0, 9, 1]].concat()),
+            v2(0x21, 0x11, &[TCP4, &[TLV_CRC32C, 0, 4, 1, 2, 3, 4]].concat()),
+            v2(0x21, 0x11, &[TCP4, &[TLV_CRC32C, 0, 1, 1]].concat()),
+            v2(0x21, 0x11, &[0; LONGEST_V2]),
+        ] {
+            assert!(parse(&bytes).is_err(), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_right_checksum_is_accepted() {
+        // RFC 3720 appendix B.4: 32 bytes of zeros.
+        assert_eq!(crc32c(&[0; 32], 0..0), 0x8a91_36aa);
+        let mut header = v2(0x21, 0x11, &[TCP4, &[TLV_CRC32C, 0, 4, 0, 0, 0, 0]].concat());
+        let at = header.len() - 4;
+        let crc = crc32c(&header, 0..0);
+        header[at..].copy_from_slice(&crc.to_be_bytes());
+        assert!(parse(&header).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for (source, destination, line) in [
+            ("10.0.0.1:1", "10.0.0.2:443", "PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"),
+            ("[::1]:1", "[::2]:443", "PROXY TCP6 ::1 ::2 1 443\r\n"),
+            ("[::ffff:10.0.0.1]:1", "10.0.0.2:443", "PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"),
+            ("10.0.0.1:1", "[::2]:443", "PROXY TCP6 ::ffff:10.0.0.1 ::2 1 443\r\n"),
+        ] {
+            let subject = Some("O=Shop, CN=alice");
+            let tls = TlsIntroduction {
+                version: "TLSv1.3",
+                protocol: Some(b"http/1.1"),
+                server_name: Some("shop.example"),
+                subject,
+            };
+            let said = Said { destination: destination.parse().ok(), tlvs: tls.tlvs() };
+            let introduction = Introduction { client: source.parse().ok(), said: Some(&said) };
+            assert_eq!(introduction.v1(), line.as_bytes());
+            let read = |bytes: &[u8]| match parse(bytes).unwrap() {
+                Some((ProxyHeader::Proxied { source, said }, length)) if length == bytes.len() => {
+                    (source, said)
+                }
+                other => panic!("{other:?}"),
+            };
+            let (one, two) = (introduction.v1(), introduction.v2());
+            let (source, said) = read(&two);
+            assert_eq!((read(&one).0, read(&one).1.destination), (source, said.destination));
+            // A second proxy without TLS of its own passes it all on.
+            assert_eq!(Introduction { client: Some(source), said: Some(&said) }.v2(), two);
+            for expected in [
+                &b"\x01\0\x08http/1.1"[..],
+                b"\x02\0\x0cshop.example",
+                b"\x21\0\x07TLSv1.3",
+                b"\x22\0\x05alice",
+            ] {
+                assert!(
+                    two.windows(expected.len()).any(|window| window == expected),
+                    "{}",
+                    two.escape_ascii()
+                );
+            }
+        }
+        let own = Introduction::default();
+        assert_eq!(own.v1(), b"PROXY UNKNOWN\r\n");
+        assert_eq!(parse(&own.v2()).unwrap(), Some((ProxyHeader::Local, 16)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), version in 0..3) {
+            let mut whole = match version { 0 => SIGNATURE_V1.to_vec(), 1 => SIGNATURE_V2.to_vec(), _ => Vec::new() };
+            whole.extend(bytes);
+            if let Ok(Some((_, length))) = parse(&whole) {
+                proptest::prop_assert!(length <= whole.len());
+            }
+        }
+    }
+}
