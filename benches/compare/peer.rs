@@ -96,7 +96,6 @@ impl Peer {
     /// Why this peer has no part in a scenario, if so.
     pub(crate) fn cannot(self, scenario: &Scenario, subject: Subject) -> Option<&'static str> {
         match (self, scenario.side, scenario.work, scenario.field) {
-            (Self::Lb, Side::Tls, ..) => Some("no TLS yet"),
             (Self::Pingora, Side::Tls, ..) => Some("the minimal program has no TLS"),
             (Self::Pingora, Side::Tcp, ..) => Some("the minimal program is for HTTP alone"),
             (Self::Nginx, Side::Tcp, ..) if !Path::new(render::NGINX_STREAM).exists() => {
