@@ -1,8 +1,8 @@
 //! A client's socket that the event loop does not know yet.
 //!
 //! A client's first bytes mostly arrive with its connection, and one that closes after the answer never has to be
-//! waited for: it is served without registering its socket, which costs two calls of epoll_ctl(2) and an event. With a
-//! connection for each request that is 5 % of what a request costs.
+//! waited for: it is served without registering its socket, by six system calls instead of eight (the two of
+//! epoll_ctl(2) are left out).
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
