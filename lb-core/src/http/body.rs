@@ -24,10 +24,14 @@ pub(crate) trait Source {
     fn trailers(&self) -> &[u8];
 
     /// The stream and how many bytes of it are this body's, when they need no decoding and none is in a buffer.
-    fn unread(&mut self) -> Option<(&mut Stream, u64)>;
+    fn unread(&mut self) -> Option<(&mut Stream, u64)> {
+        None
+    }
 
     /// Tells that `count` bytes of [`Source::unread`] were read past it; `is_ended`: so was the stream's end.
-    fn was_read(&mut self, count: u64, is_ended: bool) -> Result<(), SourceError>;
+    fn was_read(&mut self, _count: u64, _is_ended: bool) -> Result<(), SourceError> {
+        Ok(())
+    }
 }
 
 /// The end that a body is written to.
@@ -46,7 +50,9 @@ pub(crate) trait Sink {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// The stream, when payload needs no framing and nothing is queued before it.
-    fn unframed(&mut self) -> Option<&mut Stream>;
+    fn unframed(&mut self) -> Option<&mut Stream> {
+        None
+    }
 }
 
 /// What a source has.

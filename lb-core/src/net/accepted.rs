@@ -6,7 +6,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
 
 /// A socket of its own, non-blocking.
 #[derive(Debug)]
@@ -44,10 +43,6 @@ impl Accepted {
 
     pub(super) fn socket(&self) -> io::Result<&TcpStream> {
         self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.socket.as_ref().map(TcpStream::as_fd)
     }
 
     /// Makes the socket known to the event loop, which reports what has arrived since, too (epoll(7)).

@@ -106,8 +106,7 @@ impl Pump {
                     return Poll::Pending;
                 }
             }
-            // TLS bytes can't pass by unread.
-            let count = if self.is_bulk && from.splice_fd().is_some() && to.splice_fd().is_some() {
+            let count = if self.is_bulk && from.can_splice() && to.can_splice() {
                 self.splice_in(from, *remaining, resources)
             } else {
                 match self.poll_fill(cx, from, *remaining, resources) {

@@ -166,14 +166,9 @@ impl Stream {
         }
     }
 
-    /// The socket, where bytes may be moved past this process by splice(2).
-    pub(crate) fn splice_fd(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Accepted(accepted) => accepted.fd(),
-            Self::Tcp(stream) => Some(stream.as_fd()),
-            Self::Unix(stream) => Some(stream.as_fd()),
-            Self::Tls(_) => None,
-        }
+    /// Whether its bytes may be moved past this process by splice(2): those of TLS can't.
+    pub(crate) fn can_splice(&self) -> bool {
+        !matches!(self, Self::Tls(_))
     }
 
     /// Runs `io` on the socket, which must report `WouldBlock` for the readiness to be cleared.

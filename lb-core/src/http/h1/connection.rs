@@ -218,8 +218,7 @@ impl Source for Connection {
     }
 
     fn unread(&mut self) -> Option<(&mut Stream, u64)> {
-        self.stream.splice_fd()?;
-        let left = self.incoming.unread()?;
+        let left = self.incoming.unread().filter(|_| self.stream.can_splice())?;
         Some((&mut self.stream, left))
     }
 
@@ -244,6 +243,6 @@ impl Sink for Connection {
     }
 
     fn unframed(&mut self) -> Option<&mut Stream> {
-        (self.outgoing.is_unframed() && self.stream.splice_fd().is_some()).then_some(&mut self.stream)
+        (self.outgoing.is_unframed() && self.stream.can_splice()).then_some(&mut self.stream)
     }
 }

@@ -18,7 +18,7 @@ use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{HeadError, HeadLimits, ParseError, ServerEnd};
 use crate::http::head::{BodyLength, ResponseHead};
 use crate::http::outgoing::OutgoingRequest;
-use crate::net::{Resources, Stream};
+use crate::net::Resources;
 
 /// One request to a server, and where its response comes from.
 #[derive(Debug)]
@@ -187,14 +187,6 @@ impl Source for SentStream {
     fn trailers(&self) -> &[u8] {
         self.body.as_ref().map_or(&[], Body::trailers)
     }
-
-    fn unread(&mut self) -> Option<(&mut Stream, u64)> {
-        None
-    }
-
-    fn was_read(&mut self, _: u64, _: bool) -> Result<(), SourceError> {
-        Ok(())
-    }
 }
 
 impl Sink for SentStream {
@@ -215,10 +207,6 @@ impl Sink for SentStream {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_open(cx))?;
         self.outbound.as_mut().map_or(Poll::Ready(Ok(())), |outbound| outbound.poll_flush(cx))
-    }
-
-    fn unframed(&mut self) -> Option<&mut Stream> {
-        None
     }
 }
 

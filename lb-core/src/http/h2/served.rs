@@ -17,7 +17,7 @@ use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits};
 use crate::http::head::{BodyLength, RequestHead, ResponseHead};
 use crate::http::outgoing::{OutgoingReply, OutgoingResponse, interim_fields};
-use crate::net::{Resources, Said, Stream};
+use crate::net::{Resources, Said};
 
 /// One request of a client, and where its response goes.
 #[derive(Debug)]
@@ -233,14 +233,6 @@ impl Source for ServedStream {
     fn trailers(&self) -> &[u8] {
         self.body.trailers()
     }
-
-    fn unread(&mut self) -> Option<(&mut Stream, u64)> {
-        None
-    }
-
-    fn was_read(&mut self, _: u64, _: bool) -> Result<(), SourceError> {
-        Ok(())
-    }
 }
 
 impl Sink for ServedStream {
@@ -264,9 +256,5 @@ impl Sink for ServedStream {
         self.send_head()?;
         ready!(self.poll_write_content(cx))?;
         self.poll_reset(cx)
-    }
-
-    fn unframed(&mut self) -> Option<&mut Stream> {
-        None
     }
 }
