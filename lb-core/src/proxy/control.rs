@@ -303,7 +303,11 @@ impl admin::Control for ControlPlane {
                 listen: running.addresses(&frontend.name).map(ToString::to_string).collect(),
                 connections: metrics.open_connections(),
                 connections_total: metrics.connections(),
-                certificates: frontend.mode.termination().map(Termination::certificates).unwrap_or_default(),
+                certificates: frontend
+                    .termination
+                    .as_ref()
+                    .map(Termination::certificates)
+                    .unwrap_or_default(),
             }
         });
         let backends = running.rosters().map(|roster| {
@@ -351,7 +355,7 @@ impl Gauges for ControlPlane {
 
     fn certificates(&self, visit: &mut dyn FnMut(CertificateGauge<'_>)) {
         for frontend in lock(&self.running).frontends() {
-            for certificate in frontend.mode.termination().iter().flat_map(|tls| tls.certificates()) {
+            for certificate in frontend.termination.iter().flat_map(Termination::certificates) {
                 let file = certificate.file.to_string_lossy();
                 visit(CertificateGauge { certificate: &file, not_after: certificate.not_after });
             }

@@ -5,12 +5,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::listener::Acceptor;
 use super::{BuildError, BuildProblem};
 use crate::access_log::AccessLog;
 use crate::backend::Backend;
 use crate::metrics::Metrics;
-use crate::net::{Admission, Resources};
+use crate::net::{Admission, Entrance, Resources, Terminator};
 use crate::sys::ListenAddress;
 use crate::tls::Termination;
 use crate::upstream::Upstream;
@@ -24,6 +26,8 @@ pub struct Frontend {
     pub(super) listen: Vec<ListenAddress>,
     pub(super) max_connections: usize,
     pub(super) admission: Option<Arc<dyn Admission>>,
+    /// How it ends its clients' TLS, if it does.
+    pub(super) termination: Option<Termination>,
     pub(super) mode: Arc<dyn Mode>,
 }
 
@@ -34,9 +38,6 @@ pub(crate) trait Mode: fmt::Debug + Send + Sync {
 
     /// The backends it sends to, in the order in which [`Seat::upstreams`] has them.
     fn backends(&self) -> &[Backend];
-
-    /// How it ends its clients' TLS, if it does.
-    fn termination(&self) -> Option<&Termination>;
 
     /// Takes a worker's seat: makes an acceptor, or gives the one from before this mode's work and returns it.
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor>;
@@ -59,11 +60,30 @@ pub(super) struct Listening {
     pub(super) listen: Vec<String>,
     pub(super) max_connections: usize,
     pub(super) admission: Option<Arc<dyn Admission>>,
+    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) accepts_proxy: bool,
+    pub(super) tls: Option<Termination>,
 }
 
 impl Listening {
     pub(super) fn new(name: String) -> Self {
-        Self { name, listen: Vec::new(), max_connections: 0, admission: None }
+        Self {
+            name,
+            listen: Vec::new(),
+            max_connections: 0,
+            admission: None,
+            trusted_proxies: Vec::new(),
+            accepts_proxy: false,
+            tls: None,
+        }
+    }
+
+    /// What connections go through first; where that is TLS, `protocols` are offered by ALPN, the best first.
+    pub(super) fn entrance(&self, protocols: &[&[u8]]) -> Entrance {
+        Entrance {
+            proxies: self.accepts_proxy.then(|| self.trusted_proxies.as_slice().into()),
+            tls: self.tls.as_ref().map(|tls| Terminator::new(tls, protocols)),
+        }
     }
 
     /// Checks what is common and joins it with the mode, whose own problems are `problems`.
@@ -74,14 +94,14 @@ impl Listening {
     ) -> Result<Frontend, BuildError> {
         match self.parse() {
             Ok(listen) if problems.is_empty() => {
-                let (max_connections, admission) = (self.max_connections, self.admission);
-                Ok(Frontend { name: self.name.into(), listen, max_connections, admission, mode })
+                let Self { name, max_connections, admission, tls: termination, .. } = self;
+                Ok(Frontend { name: name.into(), listen, max_connections, admission, termination, mode })
             }
             _ => Err(self.refuse(problems)),
         }
     }
 
-    /// The mode's problems together with what is wrong with the addresses.
+    /// The mode's problems together with those that both kinds can have.
     pub(super) fn refuse(self, mut problems: Vec<BuildProblem>) -> BuildError {
         problems.extend(self.parse().err().into_iter().flatten());
         BuildError::frontend(self.name, problems)
@@ -89,6 +109,9 @@ impl Listening {
 
     fn parse(&self) -> Result<Vec<ListenAddress>, Vec<BuildProblem>> {
         let (mut listen, mut problems) = (Vec::new(), Vec::new());
+        if self.accepts_proxy && self.trusted_proxies.is_empty() {
+            problems.push(BuildProblem::NoTrustedProxies);
+        }
         if self.listen.is_empty() {
             problems.push(BuildProblem::NoListener);
         }

@@ -17,8 +17,7 @@ use crate::http::{
     UpstreamUse,
 };
 use crate::live::Live;
-use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream, Terminator};
-use crate::tls::Termination;
+use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream};
 
 /// What is offered by ALPN, the best first.
 const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
@@ -26,15 +25,12 @@ const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
 /// Builds a frontend that reads requests and routes each to a backend. Made by [`Frontend::http`].
 #[derive(Clone)]
 pub struct HttpFrontend {
-    listening: Listening,
+    pub(super) listening: Listening,
     routes: Vec<Route>,
     pub(super) filters: Vec<Arc<dyn Filter>>,
     timeouts: FrontendTimeouts,
     limits: Limits,
     http2: bool,
-    trusted_proxies: Vec<IpNet>,
-    accepts_proxy: bool,
-    pub(super) tls: Option<Termination>,
 }
 
 impl Frontend {
@@ -60,9 +56,6 @@ impl Frontend {
             timeouts: FrontendTimeouts::default(),
             limits: Limits::default(),
             http2: true,
-            trusted_proxies: Vec::new(),
-            accepts_proxy: false,
-            tls: None,
         }
     }
 }
@@ -119,7 +112,7 @@ impl HttpFrontend {
     /// Believes the X-Forwarded-For, -Proto and -Host of clients in these networks. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
-        self.trusted_proxies.extend(networks);
+        self.listening.trusted_proxies.extend(networks);
         self
     }
 
@@ -128,7 +121,7 @@ impl HttpFrontend {
     /// says; [`admission`](Self::admission) is still asked about the proxy, which connects.
     #[must_use]
     pub fn accept_proxy(mut self) -> Self {
-        self.accepts_proxy = true;
+        self.listening.accepts_proxy = true;
         self
     }
 
@@ -151,14 +144,10 @@ impl HttpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no route, routes that can't be built.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, filters, timeouts, limits, http2, trusted_proxies, accepts_proxy, tls } =
-            self;
+        let Self { listening, routes, filters, timeouts, limits, http2 } = self;
         let mut problems = Vec::new();
         if routes.is_empty() {
             problems.push(BuildProblem::NoRoute);
-        }
-        if accepts_proxy && trusted_proxies.is_empty() {
-            problems.push(BuildProblem::NoTrustedProxies);
         }
         let router = match Router::of(routes) {
             Ok(router) => router,
@@ -176,10 +165,8 @@ impl HttpFrontend {
             timeouts,
             limits,
             http2,
-            trusted_proxies: trusted_proxies.into(),
-            accepts_proxy,
-            terminator: tls.as_ref().map(|tls| Terminator::new(tls, &PROTOCOLS[usize::from(!http2)..])),
-            tls,
+            trusted_proxies: listening.trusted_proxies.as_slice().into(),
+            entrance: listening.entrance(&PROTOCOLS[usize::from(!http2)..]),
         };
         listening.build(Arc::new(mode), problems)
     }
@@ -223,9 +210,7 @@ struct HttpMode {
     limits: Limits,
     http2: bool,
     trusted_proxies: Arc<[IpNet]>,
-    accepts_proxy: bool,
-    tls: Option<Termination>,
-    terminator: Option<Terminator>,
+    entrance: Entrance,
 }
 
 impl Mode for HttpMode {
@@ -237,10 +222,6 @@ impl Mode for HttpMode {
         &self.backends
     }
 
-    fn termination(&self) -> Option<&Termination> {
-        self.tls.as_ref()
-    }
-
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
         let requests = |backend: &str| seat.metrics.requests(seat.frontend, backend).shard(seat.worker);
         let upstreams = seat.upstreams.iter().map(|upstream| UpstreamUse {
@@ -249,10 +230,7 @@ impl Mode for HttpMode {
         });
         let service = Service {
             name: Arc::clone(seat.frontend),
-            entrance: Entrance {
-                proxies: self.accepts_proxy.then(|| Arc::clone(&self.trusted_proxies)),
-                tls: self.terminator.clone(),
-            },
+            entrance: self.entrance.clone(),
             router: Arc::clone(&self.router),
             filters: Arc::clone(&self.filters),
             upstreams: upstreams.collect(),

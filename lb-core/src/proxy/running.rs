@@ -207,9 +207,9 @@ impl Running {
                     && frontend.definition.mode.name() == definition.mode.name()
             });
             let previous = previous.map(|at| before.swap_remove(at));
-            let termination = definition.mode.termination();
+            let termination = definition.termination.as_ref();
             if let (Some(tls), Some(previous)) = (termination, &previous)
-                && let Some(before) = previous.definition.mode.termination()
+                && let Some(before) = previous.definition.termination.as_ref()
             {
                 tls.inherit(before);
             }

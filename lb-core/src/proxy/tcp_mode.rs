@@ -12,7 +12,7 @@ use super::{BuildError, BuildProblem};
 use crate::access_log::Warnings;
 use crate::backend::Backend;
 use crate::live::Live;
-use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream, Terminator};
+use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream};
 use crate::tcp::{ClientConnection, Entry, NamePattern, Names, Service, Wanted};
 use crate::tls::Termination;
 
@@ -23,9 +23,6 @@ pub struct TcpFrontend {
     routes: Vec<TcpRoute>,
     idle: Duration,
     head: Duration,
-    tls: Option<Termination>,
-    trusted_proxies: Vec<IpNet>,
-    accepts_proxy: bool,
 }
 
 /// Which connections go to a backend of their own, by what their ClientHello asks for. The bytes pass on as they are:
@@ -95,9 +92,6 @@ impl Frontend {
             routes: Vec::new(),
             idle: Duration::from_secs(60),
             head: Duration::from_secs(10),
-            tls: None,
-            trusted_proxies: Vec::new(),
-            accepts_proxy: false,
         }
     }
 }
@@ -127,7 +121,7 @@ impl TcpFrontend {
     /// clear text is reset.
     #[must_use]
     pub fn tls(mut self, termination: Termination) -> Self {
-        self.tls = Some(termination);
+        self.listening.tls = Some(termination);
         self
     }
 
@@ -148,7 +142,7 @@ impl TcpFrontend {
     /// The networks that [`accept_proxy`](Self::accept_proxy) takes headers from. Default: none.
     #[must_use]
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
-        self.trusted_proxies.extend(networks);
+        self.listening.trusted_proxies.extend(networks);
         self
     }
 
@@ -156,7 +150,7 @@ impl TcpFrontend {
     /// from [`trusted_proxies`](Self::trusted_proxies) or have none.
     #[must_use]
     pub fn accept_proxy(mut self) -> Self {
-        self.accepts_proxy = true;
+        self.listening.accepts_proxy = true;
         self
     }
 
@@ -179,7 +173,7 @@ impl TcpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no backend, a name that is none.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, idle, head, tls, trusted_proxies, accepts_proxy } = self;
+        let Self { listening, routes, idle, head } = self;
         let (mut problems, mut wanted, mut backends) = (Vec::new(), Vec::new(), Vec::new());
         for TcpRoute { sni, alpn, backend } in routes {
             let Some(backend) = backend else {
@@ -197,17 +191,12 @@ impl TcpFrontend {
         if wanted.is_empty() && problems.is_empty() {
             problems.push(BuildProblem::NoBackend);
         }
-        if accepts_proxy && trusted_proxies.is_empty() {
-            problems.push(BuildProblem::NoTrustedProxies);
-        }
         let mode = TcpMode {
             backends: backends.into(),
             names: Arc::new(Names::new(wanted)),
-            proxies: accepts_proxy.then(|| trusted_proxies.into()),
+            entrance: listening.entrance(&[]),
             idle,
             head,
-            terminator: tls.as_ref().map(|tls| Terminator::new(tls, &[])),
-            tls,
         };
         listening.build(Arc::new(mode), problems)
     }
@@ -219,11 +208,9 @@ struct TcpMode {
     /// By the places that `names` has.
     backends: Box<[Backend]>,
     names: Arc<Names>,
-    proxies: Option<Arc<[IpNet]>>,
+    entrance: Entrance,
     idle: Duration,
     head: Duration,
-    tls: Option<Termination>,
-    terminator: Option<Terminator>,
 }
 
 impl Mode for TcpMode {
@@ -235,14 +222,10 @@ impl Mode for TcpMode {
         &self.backends
     }
 
-    fn termination(&self) -> Option<&Termination> {
-        self.tls.as_ref()
-    }
-
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
         let service = Service {
             name: Arc::clone(seat.frontend),
-            entrance: Entrance { proxies: self.proxies.clone(), tls: self.terminator.clone() },
+            entrance: self.entrance.clone(),
             names: Arc::clone(&self.names),
             upstreams: seat.upstreams.into(),
             head: self.head,

@@ -10,7 +10,7 @@ impl HttpFrontend {
     /// Ends TLS: clients are served over HTTPS only. A client in clear text is told so (400).
     #[must_use]
     pub fn tls(mut self, termination: Termination) -> Self {
-        self.tls = Some(termination);
+        self.listening.tls = Some(termination);
         self
     }
 
