@@ -4,13 +4,15 @@ import json
 import os
 import re
 import shutil
+import ssl
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 from .report import Report
-from .stack import free_port, run
+from .stack import ROOT, free_port, run
 from .web import Client, until
 
 MIB = 1024 * 1024
@@ -33,7 +35,7 @@ def check(report: Report) -> None:
     folder.chmod(0o755)
     made: list[str] = []
     try:
-        for part in (contents, refusals, mounted_file, mounted_folder, draining):
+        for part in (contents, refusals, mounted_file, mounted_folder, certificates, draining):
             with report.guarded(part.__name__.replace("_", " ")):
                 part(report, folder, made)
     finally:
@@ -82,6 +84,38 @@ def mounted_folder(report: Report, folder: Path, made: list[str]) -> None:
     (live / "link").symlink_to("v1/lb.toml")
     (live / "link").replace(live / "lb.toml")
     report.check("a symbolic link that takes its place is taken up", until(10, lambda: client.get("/").text == "one"), client.get("/").text)
+
+
+def certificates(report: Report, folder: Path, made: list[str]) -> None:
+    """HTTPS by a mounted folder of certificates, as the README says."""
+    examples = ROOT / "conf/certificates"
+    etc, held = folder / "tls", folder / "held"
+    etc.mkdir()
+    held.mkdir()
+    for name in ("localhost.pem", "localhost.key"):
+        shutil.copy(examples / name, held)
+        (held / name).chmod(0o644)      # public; of your own only user 65532 reads the key
+    (etc / "lb.toml").write_text(saying("safe").replace("127.0.0.1:9090", "0.0.0.0:9090").replace("0.0.0.0:80", "0.0.0.0:443")
+                                 + '[frontend.web.tls]\ncertificates = "/etc/lb/certificates"\n')
+    (etc / "certificates").mkdir()      # where the second folder is mounted in the first
+    https, admin = free_port(), free_port()
+    _start(report, made, f"{etc}:/etc/lb:ro", "-v", f"{held}:/etc/lb/certificates:ro", "-p", f"127.0.0.1:{https}:443", "-p", f"127.0.0.1:{admin}:9090")
+    trust = ssl.create_default_context(cafile=examples / "ca.pem")
+
+    def metric(name: str) -> dict[str, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
+            return {labels: float(value) for labels, value in re.findall(rf"^lb_tls_certificate_{name}\{{(.+)\}} (\S+)$", answer.read().decode(), re.M)}
+
+    def says() -> str:
+        with urllib.request.urlopen(f"https://localhost:{https}/", context=trust, timeout=10) as answer:
+            return answer.read().decode()
+
+    report.equal("a mounted folder of certificates serves HTTPS", says(), "safe")
+    expiry = metric("expiry_timestamp_seconds")
+    report.check("its end is a metric", list(expiry) == ['certificate="/etc/lb/certificates/localhost.pem"'] and min(expiry.values()) > time.time(), expiry)
+    (held / "localhost.key").write_text("nonsense")
+    report.check("a renewal that is wrong is noticed and counted", until(10, lambda: metric("renewals_total")['frontend="web",result="error"'] > 0), metric("renewals_total"))
+    report.equal("and what ran before runs on", says(), "safe")
 
 
 def draining(report: Report, folder: Path, made: list[str]) -> None:
