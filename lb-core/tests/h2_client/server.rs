@@ -77,8 +77,13 @@ impl Server {
 impl Asked {
     /// The request's body and trailers.
     pub(crate) async fn read(self) -> (Answer, SendResponse<Bytes>) {
+        self.try_read().await.unwrap()
+    }
+
+    /// The same, of a client that may take it back.
+    pub(crate) async fn try_read(self) -> Result<(Answer, SendResponse<Bytes>), h2::Error> {
         let body = Response::new(self.request.into_body());
-        (Answer::of(body).await.unwrap(), self.respond)
+        Ok((Answer::of(body).await?, self.respond))
     }
 }
 

@@ -10,7 +10,8 @@ use h2::{Reason, server};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::io::Io;
+use super::frames::Fault;
+use super::io::{Home, Io};
 use super::served::ServedStream;
 use crate::http::connection::Peer;
 use crate::http::exchange::Exchange;
@@ -51,6 +52,7 @@ impl Origin {
 
 /// How a stream's task ended.
 struct Ended {
+    stream: u32,
     was_reset: bool,
 }
 
@@ -58,6 +60,10 @@ struct Ended {
 struct Connection {
     frames: server::Connection<Io, Bytes>,
     streams: JoinSet<Ended>,
+    /// Their numbers.
+    open: Vec<u32>,
+    /// Where what the client does wrong shows.
+    home: Home,
     peer: Peer,
     origin: Arc<Origin>,
     /// Streams that were reset, less those that were not.
@@ -70,7 +76,7 @@ struct Connection {
 pub(crate) async fn serve(stream: Stream, read: Bytes, mut peer: Peer) {
     let service = peer.entry.service.load_full();
     let origin = Arc::new(Origin::of(&stream, peer.said.as_deref()));
-    let io = Io::new(stream, read);
+    let io = Io::watched(stream, read);
     let home = io.home();
     let mut handshake = Box::pin(builder(&service).handshake::<_, Bytes>(io));
     let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
@@ -87,10 +93,11 @@ pub(crate) async fn serve(stream: Stream, read: Bytes, mut peer: Peer) {
         None => return,
     };
     drop((handshake, service));
-    let streams = JoinSet::new();
-    let mut connection = Connection { frames, streams, peer, origin, resets: 0, is_leaving: false };
+    let (streams, open) = (JoinSet::new(), Vec::new());
+    let mut connection =
+        Connection { frames, streams, open, home, peer, origin, resets: 0, is_leaving: false };
     poll_fn(|cx| connection.poll(cx)).await;
-    let Connection { frames, mut streams, peer, .. } = connection;
+    let Connection { frames, mut streams, home, peer, .. } = connection;
     // Its streams learn of it by this, and have their exchanges counted and logged.
     drop(frames);
     let ended = async { while streams.join_next().await.is_some() {} };
@@ -120,9 +127,15 @@ impl Connection {
             if self.peer.entry.connections.is_draining() {
                 self.leave();
             }
-            match self.frames.poll_accept(cx) {
+            let accepted = self.frames.poll_accept(cx);
+            if let Some(reason) = self.take_fault() {
+                self.frames.abrupt_shutdown(reason);
+                continue;
+            }
+            match accepted {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.peer.is_new = false;
+                    self.open.push(respond.stream_id().as_u32());
                     let stream =
                         ServedStream::new(request, respond, Arc::clone(&self.origin), self.resources());
                     self.streams.spawn(exchange(stream, self.peer.of_stream()));
@@ -145,8 +158,11 @@ impl Connection {
     /// Looks at the streams that have ended.
     fn reap(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(ended)) = self.streams.poll_join_next(cx) {
+            if let Ok(ended) = &ended {
+                self.open.retain(|stream| *stream != ended.stream);
+            }
             self.resets = match ended {
-                Ok(Ended { was_reset: true }) => self.resets + 1,
+                Ok(Ended { was_reset: true, .. }) => self.resets + 1,
                 _ => self.resets.saturating_sub(1),
             };
             if self.resets > MAX_RESETS {
@@ -157,6 +173,16 @@ impl Connection {
                 let wait = if self.is_leaving { GRACE } else { service.timeouts.idle };
                 self.peer.deadline.set(Instant::now() + wait);
             }
+        }
+    }
+
+    /// Why the connection has to end for what the client has sent.
+    fn take_fault(&self) -> Option<Reason> {
+        match self.home.take_fault()? {
+            Fault::Flood => Some(Reason::ENHANCE_YOUR_CALM),
+            // Our side of it is open: an error of the stream, which the `h2` crate has answered.
+            Fault::AfterEnd(stream) if self.open.contains(&stream) => None,
+            Fault::AfterEnd(_) => Some(Reason::STREAM_CLOSED),
         }
     }
 
@@ -182,5 +208,5 @@ async fn exchange(mut stream: ServedStream, mut peer: Peer) -> Ended {
     // What becomes of the connection is not this stream's to say.
     let _next = Exchange::new(&mut peer, &mut stream, &mut scratch, &service, &shared).run().await;
     shared.scratch.put(scratch);
-    Ended { was_reset: stream.end(&shared.resources) }
+    Ended { stream: stream.number(), was_reset: stream.end(&shared.resources) }
 }

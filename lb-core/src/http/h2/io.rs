@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::{Fault, Frames};
 use crate::net::Stream;
 
 /// A stream with what was read of it before its protocol was known.
@@ -17,22 +19,57 @@ pub(super) struct Io {
     read: Bytes,
     /// Invariant: present until it is dropped.
     stream: Option<Stream>,
+    /// A client's; servers are believed.
+    frames: Option<Frames>,
     home: Home,
 }
 
-/// Where a stream comes back to when the `h2` crate lets go of it.
+/// Where a stream comes back to when the `h2` crate lets go of it, and what has been seen of it until then.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Home(Arc<Mutex<Option<Stream>>>);
+pub(super) struct Home(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    stream: Mutex<Option<Stream>>,
+    /// A stream's number, [`FLOOD`], or 0. Read by the task that reads the frames, so that nothing pairs with it.
+    fault: AtomicU32,
+}
+
+const FLOOD: u32 = u32::MAX;
 
 impl Home {
     pub(super) fn take(&self) -> Option<Stream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What the client has done wrong since this was last asked.
+    pub(super) fn take_fault(&self) -> Option<Fault> {
+        match self.0.fault.load(Ordering::Relaxed) {
+            0 => return None,
+            FLOOD => Some(Fault::Flood),
+            stream => Some(Fault::AfterEnd(stream)),
+        }
+        .inspect(|_| self.0.fault.store(0, Ordering::Relaxed))
+    }
+
+    fn note(&self, fault: Fault) {
+        let fault = match fault {
+            Fault::AfterEnd(stream) => stream,
+            Fault::Flood => FLOOD,
+        };
+        self.0.fault.store(fault, Ordering::Relaxed);
     }
 }
 
 impl Io {
-    pub(super) fn new(stream: Stream, read: Bytes) -> Self {
-        Self { read, stream: Some(stream), home: Home::default() }
+    /// To a server.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { read: Bytes::new(), stream: Some(stream), frames: None, home: Home::default() }
+    }
+
+    /// To a client, of whose bytes `read` was read already.
+    pub(super) fn watched(stream: Stream, read: Bytes) -> Self {
+        Self { read, stream: Some(stream), frames: Some(Frames::new()), home: Home::default() }
     }
 
     pub(super) fn home(&self) -> Home {
@@ -42,13 +79,25 @@ impl Io {
     fn stream(&mut self) -> io::Result<&mut Stream> {
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
+
+    fn received(&mut self, bytes: &[u8]) {
+        if let Some(fault) = self.frames.as_mut().and_then(|frames| frames.received(bytes)) {
+            self.home.note(fault);
+        }
+    }
+
+    fn sent(&mut self, polled: &Poll<io::Result<usize>>) {
+        if let (Poll::Ready(Ok(count)), Some(frames)) = (polled, &mut self.frames) {
+            frames.passed(*count);
+        }
+    }
 }
 
 impl Drop for Io {
     fn drop(&mut self) {
         // Only where somebody waits for it.
         if Arc::strong_count(&self.home.0) > 1 {
-            *self.home.0.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+            *self.home.0.stream.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
         }
     }
 }
@@ -60,11 +109,15 @@ impl AsyncRead for Io {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
-            return AsyncRead::poll_read(Pin::new(self.stream()?), cx, buf);
+            let before = buf.filled().len();
+            let polled = AsyncRead::poll_read(Pin::new(self.stream()?), cx, buf);
+            self.received(&buf.filled()[before..]);
+            return polled;
         }
         let count = self.read.len().min(buf.remaining());
-        buf.put_slice(&self.read[..count]);
-        self.read.advance(count);
+        let read = self.read.split_to(count);
+        buf.put_slice(&read);
+        self.received(&read);
         if self.read.is_empty() {
             self.read = Bytes::new();
         }
@@ -73,8 +126,8 @@ impl AsyncRead for Io {
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, &[IoSlice::new(bytes)])
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -82,7 +135,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, slices)
+        let polled = self.stream()?.poll_write(cx, slices);
+        self.sent(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -65,6 +65,10 @@ impl ServedStream {
         }
     }
 
+    pub(super) fn number(&self) -> u32 {
+        self.respond.stream_id().as_u32()
+    }
+
     /// Ends the stream, by a reset where it has not ended yet. Whether the client had reset it before.
     pub(super) fn end(self, resources: &Resources) -> bool {
         resources.put_queue(self.head);

@@ -90,7 +90,7 @@ impl Sessions {
     /// Begins to speak HTTP/2 over `stream`. Has no deadline of its own: it waits for no word of the server.
     pub(crate) async fn open(self: &Arc<Self>, stream: Stream, idle_timeout: Duration) -> io::Result<Slot> {
         let load = Arc::new(Load { is_secure: stream.secure().is_some(), ..Load::default() });
-        let shaken = builder().handshake::<_, Bytes>(Io::new(stream, Bytes::new())).await;
+        let shaken = builder().handshake::<_, Bytes>(Io::new(stream)).await;
         let (requests, connection) = shaken.map_err(io_error)?;
         tokio::spawn(drive(connection, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
         let session = Session { requests, load };
