@@ -196,6 +196,22 @@ impl Wire {
         self.message(Framing::Bodiless)
     }
 
+    /// Reads the body behind a request's head that [`head`](Self::head) read; none when the peer closes within it.
+    ///
+    /// # Panics
+    /// As [`request`](Self::request).
+    pub fn rest_of_request(&mut self, head: Message) -> Option<Message> {
+        self.try_rest(head, Framing::Request).ok()
+    }
+
+    /// Reads the body behind a response's head that [`head`](Self::head) read; none when the peer closes within it.
+    ///
+    /// # Panics
+    /// As [`response`](Self::response).
+    pub fn rest_of_response(&mut self, head: Message) -> Option<Message> {
+        self.try_rest(head, Framing::Response).ok()
+    }
+
     /// Reads exactly `length` bytes.
     ///
     /// # Panics
@@ -251,7 +267,10 @@ impl Wire {
         }
         let start = self.line()?;
         let fields = self.fields()?;
-        let mut message = Message { start, fields, ..Message::default() };
+        self.try_rest(Message { start, fields, ..Message::default() }, framing).map(Some)
+    }
+
+    fn try_rest(&mut self, mut message: Message, framing: Framing) -> Result<Message, Cut> {
         match self.body_of(&message, framing) {
             Body::None => {}
             Body::Length(length) => message.body = self.try_exactly(length)?,
@@ -262,7 +281,7 @@ impl Wire {
                 message.body = body;
             }
         }
-        Ok(Some(message))
+        Ok(message)
     }
 
     fn body_of(&self, message: &Message, framing: Framing) -> Body {

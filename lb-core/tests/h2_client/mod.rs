@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -57,7 +58,14 @@ impl Client {
     }
 
     pub(crate) async fn with(address: &str, builder: &h2::client::Builder) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap(), builder).await
+    }
+
+    /// Speaks over a stream of any kind.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        builder: &h2::client::Builder,
+    ) -> Self {
         let (requests, connection) = builder.handshake(stream).await.unwrap();
         Self { requests, end: tokio::spawn(connection) }
     }

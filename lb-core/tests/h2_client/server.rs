@@ -8,7 +8,8 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::{Answer, send_body};
@@ -32,6 +33,20 @@ impl Server {
         max_streams: u32,
         answer: impl Fn(Asked) -> F + Clone + Send + Sync + 'static,
     ) -> Self {
+        Self::start_behind(|stream| std::future::ready(Some(stream)), max_streams, answer).await
+    }
+
+    /// Likewise, behind what `enter` makes of a connection, such as TLS.
+    pub(crate) async fn start_behind<F, E, S>(
+        enter: impl Fn(TcpStream) -> E + Clone + Send + Sync + 'static,
+        max_streams: u32,
+        answer: impl Fn(Asked) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+        E: Future<Output = Option<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (connections, leave) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -40,8 +55,9 @@ impl Server {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let connection = counted.fetch_add(1, Ordering::SeqCst) + 1;
-                let (answer, told) = (answer.clone(), Arc::clone(&told));
+                let (enter, answer, told) = (enter.clone(), answer.clone(), Arc::clone(&told));
                 tokio::spawn(async move {
+                    let Some(stream) = enter(stream).await else { return };
                     let mut builder = h2::server::Builder::new();
                     let Ok(mut streams) = builder.max_concurrent_streams(max_streams).handshake(stream).await
                     else {

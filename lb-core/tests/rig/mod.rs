@@ -130,6 +130,13 @@ impl Server {
         Self(Arc::new(builder.with_single_cert(chain, key).unwrap()))
     }
 
+    /// As rustls has it, agreeing on `protocol` by ALPN.
+    pub(crate) fn config(&self, protocol: &str) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.0);
+        config.alpn_protocols = vec![protocol.into()];
+        Arc::new(config)
+    }
+
     /// Shakes hands on an origin's connection and puts TLS on it; what came of it, or `None`: the client went.
     pub(crate) fn accept(&self, wire: &mut Wire) -> Option<Shaken> {
         let mut socket = wire.socket();
@@ -244,6 +251,11 @@ impl Client {
         self
     }
 
+    /// As rustls has it.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        Arc::new(self.config.clone())
+    }
+
     /// Connects and shakes hands.
     pub(crate) fn connect(&self, address: &str, name: &str) -> Stream {
         self.try_connect(address, name).unwrap()
@@ -258,7 +270,7 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let connection = ClientConnection::new(Arc::new(self.config.clone()), name).unwrap();
+        let connection = ClientConnection::new(self.config(), name).unwrap();
         let mut stream = StreamOwned::new(connection, socket);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;

@@ -35,6 +35,9 @@ struct Replay {
     taken: usize,
 }
 
+/// A frame below this costs more than it carries.
+const TINY: usize = 1024;
+
 /// A request that a server refuses is refused early: what it was sent by then is no more than this.
 const MAX_REPLAY: usize = 16 * 1024;
 
@@ -111,10 +114,8 @@ impl Body {
             }
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(frame)) => {
-                    let left = self.allowance.checked_sub(frame.len() as u64);
-                    self.allowance = left.ok_or(SourceError::TooLarge)?;
-                    self.owed += frame.len();
-                    self.frame = frame;
+                    self.account(&frame)?;
+                    self.frame = self.gather(cx, frame)?;
                     self.keep();
                 }
                 Some(Err(error)) => return Poll::Ready(Err(source_error(error))),
@@ -126,6 +127,27 @@ impl Body {
                 }
             }
         }
+    }
+
+    /// Joins tiny frames that have come already: each would be one of its own on the other side, where the memory
+    /// that it costs is counted against whoever sends it.
+    fn gather(&mut self, cx: &mut Context<'_>, frame: Bytes) -> Result<Bytes, SourceError> {
+        let mut gathered = None;
+        while gathered.as_ref().map_or(frame.len(), Vec::len) < TINY {
+            // The end, or an error, is there for the next who asks.
+            let Poll::Ready(Some(Ok(next))) = self.stream.poll_data(cx) else { break };
+            self.account(&next)?;
+            gathered.get_or_insert_with(|| frame.to_vec()).extend_from_slice(&next);
+        }
+        Ok(gathered.map_or(frame, Bytes::from))
+    }
+
+    /// A frame has come.
+    fn account(&mut self, frame: &Bytes) -> Result<(), SourceError> {
+        let left = self.allowance.checked_sub(frame.len() as u64);
+        self.allowance = left.ok_or(SourceError::TooLarge)?;
+        self.owed += frame.len();
+        Ok(())
     }
 
     pub(super) fn payload(&self) -> &[u8] {
