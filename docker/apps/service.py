@@ -75,8 +75,10 @@ def database() -> Engine:
         "postgresql+psycopg", setting("DB_USER"), setting("DB_PASS"), setting("DB_HOST"),
         int(setting("DB_PORT", "5432")), setting("DB_NAME"),
     )
+    # A request waits for a connection longer than a disk that stalls under the database,
+    # but not as long as lb waits for the request (10 s).
     return create_engine(
-        url, pool_pre_ping=True, pool_recycle=300, pool_timeout=5, pool_size=int(setting("DB_POOL", "16")),
+        url, pool_pre_ping=True, pool_recycle=300, pool_timeout=8, pool_size=int(setting("DB_POOL", "16")),
         max_overflow=0, connect_args={"connect_timeout": 2},
     )
 

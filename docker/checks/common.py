@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .load import Journey, Load
 from .report import Report
-from .stack import Stack, answer_of
+from .stack import Stack, answer_of, is_near
 from .web import until
 
 
@@ -37,9 +37,11 @@ MYSQL = (b"", rb"^...\x00\x0a")                                   # speaks first
 
 
 def unreachable(report: Report, stack: Stack, services: dict[str, tuple[int, tuple[bytes, bytes]]]) -> None:
-    """From the host, at the containers' own addresses."""
+    """From the host, at the containers' own addresses. Where the host knows no way but
+    that to everywhere, nothing is sent: it would leave the machine."""
+    report.check("the host has a way to lb's own network", is_near(stack.address()))
     for service, (port, (say, answer)) in services.items():
-        answered = [a for a in stack.addresses(service) if re.match(answer, answer_of(a, port, say), re.S)]
+        answered = [a for a in stack.addresses(service) if is_near(a) and re.match(answer, answer_of(a, port, say), re.S)]
         report.check(f"the host gets no answer from {service}:{port}", not answered, answered)
 
 
@@ -109,8 +111,16 @@ def restart_all(report: Report, stack: Stack) -> None:
     report.check("everything is up again after down and up", stack.is_healthy(), stack.states())
 
 
-def names_missing_variable(report: Report, stack: Stack, variable: str) -> None:
+def names_missing_variables(report: Report, stack: Stack) -> None:
+    """Each variable that has no default, absent and empty."""
     example = (stack.files / ".env.example").read_text().splitlines()
-    (stack.files / "missing.env").write_text("\n".join(line for line in example if not line.startswith(variable + "=")) + "\n")
-    done = stack.compose("config", check=False, environment="missing.env")
-    report.check(f"without {variable} compose says so and stops", done.returncode != 0 and variable in done.stderr, done.stderr)
+    needed = sorted(set(re.findall(r"\$\{(\w+):\?", (stack.files / "compose.yaml").read_text())))
+    for variable in needed:
+        others = [line for line in example if not line.startswith(variable + "=")]
+        told = []
+        for lines in (others, [*others, variable + "="]):
+            (stack.files / "missing.env").write_text("\n".join(lines) + "\n")
+            done = stack.compose("config", check=False, environment="missing.env")
+            told.append(done.returncode != 0 and variable in done.stderr)
+        report.equal(f"without {variable} compose says so and stops, and where it is empty", told, [True, True])
+    report.check("passwords are among them", needed, needed)

@@ -11,7 +11,7 @@ from .web import until
 
 def check(report: Report) -> None:
     with Stack("food-delivery") as stack:
-        common.names_missing_variable(report, stack, "ORDERS_DB_PASSWORD")
+        common.names_missing_variables(report, stack)
         report.step("up")
         stack.up()
         common.healthy(report, stack)

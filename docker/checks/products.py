@@ -17,7 +17,7 @@ SECONDS = int(os.environ.get("LOAD_SECONDS", "60"))
 
 def check(report: Report) -> None:
     with Stack("products") as stack:
-        common.names_missing_variable(report, stack, "DB_PASSWORD")
+        common.names_missing_variables(report, stack)
         report.step("up")
         stack.up()
         common.healthy(report, stack)

@@ -9,7 +9,7 @@ MEALS, DIETS = ["meals1", "meals2", "meals3"], ["diets1", "diets2"]
 
 def check(report: Report) -> None:
     with Stack("restaurant") as stack:
-        common.names_missing_variable(report, stack, "DB_PASSWORD")
+        common.names_missing_variables(report, stack)
         report.step("up")
         stack.up()
         common.healthy(report, stack)

@@ -153,10 +153,27 @@ class Stack:
     def admin(self, target: str, service: str = "lb") -> str:
         """The admin listener is not published; the host reaches it by the container's
         address on the edge network."""
-        networks = self.inspect(self.container(service))[0]["NetworkSettings"]["Networks"]
-        address = networks[f"{self.project}_edge"]["IPAddress"]
-        with urllib.request.urlopen(f"http://{address}:9090{target}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.address(service)}:9090{target}", timeout=5) as answer:
             return answer.read().decode()
+
+    def address(self, service: str = "lb") -> str:
+        """On the edge network."""
+        networks = self.inspect(self.container(service))[0]["NetworkSettings"]["Networks"]
+        return networks[f"{self.project}_edge"]["IPAddress"]
+
+
+def is_near(address: str) -> bool:
+    """Whether this host has a route to the address other than its default route: asked
+    of the kernel, which says from which address it would send. Nothing is sent."""
+    def sender(destination: str) -> str | None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((destination, 9))
+                return probe.getsockname()[0]
+            except OSError:
+                return None
+
+    return sender(address) not in (None, sender("198.51.100.1"))     # of a network that is nobody's
 
 
 def answer_of(address: str, port: int, say: bytes, seconds: float = 1.5) -> bytes:

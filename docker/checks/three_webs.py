@@ -13,7 +13,7 @@ WEBS = ["web1", "web2", "web3"]
 
 def check(report: Report) -> None:
     with Stack("three-webs") as stack:
-        common.names_missing_variable(report, stack, "DB_PASSWORD")
+        common.names_missing_variables(report, stack)
         report.step("up")
         stack.up()
         common.healthy(report, stack)

@@ -24,13 +24,14 @@ log = logging.getLogger("shop.store")
 
 def database() -> Engine:
     url = URL.create(
-        "mysql+pymysql", setting("DB_USER"), setting("DB_PASSWORD"), setting("DB_HOST"),
-        int(setting("DB_PORT", "3306")), setting("DB_NAME"), {"charset": "utf8mb4"},
+        "mysql+pymysql", setting("DB_USER"), host=setting("DB_HOST"), port=int(setting("DB_PORT", "3306")),
+        database=setting("DB_NAME"), query={"charset": "utf8mb4"},
     )
     return create_engine(
         url, pool_pre_ping=True, pool_recycle=int(setting("DB_RECYCLE", "300")), pool_timeout=5,
         pool_size=int(setting("THREADS", "16")), max_overflow=0,
-        connect_args={"connect_timeout": 2, "read_timeout": 5, "write_timeout": 5},
+        # As bytes: PyMySQL would encode a password's é as Latin-1.
+        connect_args={"password": setting("DB_PASSWORD").encode(), "connect_timeout": 2, "read_timeout": 5, "write_timeout": 5},
     )
 
 

@@ -1,13 +1,23 @@
-"""The shop's write side: adds items and updates them."""
+"""The shop's write side: adds items and updates them, for who has the token."""
+
+import hmac
 
 from flask import jsonify, request
 
 from items import parse
-from service import service
+from service import service, setting
 from store import Store
 
 app = service("admin-api")
 store = Store()
+expected = f"Bearer {setting('API_TOKEN')}".encode()
+
+
+@app.before_request
+def authorise():
+    # The customers' pages share a network with the administration's, and reach this as well.
+    if request.endpoint != "health" and not hmac.compare_digest(request.headers.get("Authorization", "").encode("latin-1"), expected):
+        return jsonify(error="the token is missing or wrong"), 401
 
 
 @app.get("/items")

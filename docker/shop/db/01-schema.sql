@@ -1,6 +1,7 @@
 -- What the services check is checked here as well.
 CREATE TABLE items (
-  name     VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci NOT NULL PRIMARY KEY,
+  -- Unicode 5.2: the older utf8mb4_unicode_ci takes all letters above U+FFFF for the same.
+  name     VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL PRIMARY KEY,
   quantity INT UNSIGNED NOT NULL,
   price    DECIMAL(7, 2) NOT NULL,
   CONSTRAINT items_quantity CHECK (quantity <= 1000000),

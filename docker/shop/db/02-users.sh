@@ -11,7 +11,7 @@ done
 # A string literal of SQL.
 quote() { local s=${1//\\/\\\\}; printf "'%s'" "${s//\'/\\\'}"; }
 
-MYSQL_PWD="$MYSQL_ROOT_PASSWORD" mysql -uroot <<SQL
+MYSQL_PWD="$MYSQL_ROOT_PASSWORD" mysql --default-character-set=utf8mb4 -uroot <<SQL
 CREATE USER 'api'@'%' IDENTIFIED BY $(quote "$API_DB_PASSWORD");
 GRANT SELECT ON \`$MYSQL_DATABASE\`.items TO 'api'@'%';
 CREATE USER 'admin_api'@'%' IDENTIFIED BY $(quote "$ADMIN_API_DB_PASSWORD");

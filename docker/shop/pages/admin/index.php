@@ -15,10 +15,14 @@ $problem = null;
 /** True for a request that a page of another site made this browser send. */
 function from_elsewhere(): bool
 {
+    // Browsers say one or both; whoever says neither, such as curl, carries nobody's rights.
     $origin = $_SERVER['HTTP_ORIGIN'] ?? null;
-    return $origin !== null && preg_replace('~^https?://~', '', $origin) !== ($_SERVER['HTTP_HOST'] ?? '');
+    $site = $_SERVER['HTTP_SEC_FETCH_SITE'] ?? 'none';
+    return ($origin !== null && preg_replace('~^https?://~', '', $origin) !== ($_SERVER['HTTP_HOST'] ?? ''))
+        || !in_array($site, ['same-origin', 'none'], true);
 }
 
+allow_methods('GET', 'HEAD', 'POST');
 ob_start();
 if ($_SERVER['REQUEST_METHOD'] === 'POST') {
     foreach ($values as $field => $_) {
@@ -30,10 +34,10 @@ if ($_SERVER['REQUEST_METHOD'] === 'POST') {
     } else {
         // A whole number goes as one; whatever else was typed goes as it is, for the
         // service to refuse: it alone knows what is valid.
-        $whole = filter_var($values['quantity'], FILTER_VALIDATE_INT);
+        $whole = preg_match('/^[+-]?\d{1,18}$/D', $values['quantity']) ? (int) $values['quantity'] : $values['quantity'];
         ['status' => $status, 'body' => $body] = call_api('POST', '/items', [
             'name' => $values['name'],
-            'quantity' => $whole === false ? $values['quantity'] : $whole,
+            'quantity' => $whole,
             'price' => $values['price'],
         ]);
         $done = $body['result'] ?? null;

@@ -11,13 +11,17 @@ function call_api(string $method, string $path, ?array $body = null): array
         error_log('API_URL is not set');
         return ['status' => 0, 'body' => []];
     }
+    $headers = ['Accept: application/json', 'Content-Type: application/json'];
+    if ($token = getenv('API_TOKEN')) {
+        $headers[] = "Authorization: Bearer $token";
+    }
     $curl = curl_init($base . $path);
     curl_setopt_array($curl, [
         CURLOPT_CUSTOMREQUEST => $method,
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_CONNECTTIMEOUT_MS => 2000,
         CURLOPT_TIMEOUT_MS => 8000,
-        CURLOPT_HTTPHEADER => ['Accept: application/json', 'Content-Type: application/json'],
+        CURLOPT_HTTPHEADER => $headers,
     ]);
     if ($body !== null) {
         curl_setopt($curl, CURLOPT_POSTFIELDS, json_encode($body, JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE));
@@ -26,6 +30,9 @@ function call_api(string $method, string $path, ?array $body = null): array
     $status = $answer === false ? 0 : curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
     if ($answer === false) {
         error_log("$method $path: " . curl_error($curl));
+    }
+    if ($status >= 400 && $status !== 422) {
+        error_log("$method $path: status $status");
     }
     $decoded = json_decode((string) $answer, true);
     return ['status' => $status, 'body' => is_array($decoded) ? $decoded : []];

@@ -8,6 +8,17 @@ function e(string $text): string
     return htmlspecialchars($text, ENT_QUOTES | ENT_SUBSTITUTE | ENT_HTML5, 'UTF-8');
 }
 
+/** Refuses every other method: a page that shows itself to a DELETE seems to have done it. */
+function allow_methods(string ...$methods): void
+{
+    if (!in_array($_SERVER['REQUEST_METHOD'], $methods, true)) {
+        http_response_code(405);
+        header('Allow: ' . implode(', ', $methods));
+        header('Content-Type: text/plain');
+        exit("Method not allowed\n");
+    }
+}
+
 function page_start(string $title, string $style): void
 {
     header('Content-Type: text/html; charset=UTF-8');

@@ -5,6 +5,7 @@ declare(strict_types=1);
 require '/srv/lib/api.php';
 require '/srv/lib/layout.php';
 
+allow_methods('GET', 'HEAD');
 $items = items();
 ob_start();
 page_start('The corner shop', '/style.css');
