@@ -66,8 +66,12 @@ def visit(browser: webdriver.Chrome) -> dict:
         found["shown by"][browser.find_element(By.ID, "server").text] = [row[1:] for row in rows if row[0] == name]
     picture(browser, "shop-after")
 
+    # The widest name there is.
+    admin = url + "/admin"
+    browser.get(admin)
+    submit(browser, "W" * 40, "1000000", "99999.99")
     browser.set_window_size(500, 900)
-    browser.get(url + "/admin")
+    browser.get(admin)
     found["fits a telephone"] = browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     picture(browser, "admin-narrow")
     # The 422 of the form that was wrong on purpose is logged as well.
