@@ -57,3 +57,8 @@ fn configurations() {
 fn exchanges() {
     replay("exchange", lb_core::fuzz::exchange);
 }
+
+#[test]
+fn http2_frames() {
+    replay("http2", lb_core::fuzz::http2);
+}

@@ -1,8 +1,10 @@
 //! Promise: an idle connection costs little memory: less than HAProxy's 1,140 bytes for a kept-alive client
-//! connection, at most 2 KiB for a tunnel, at most 12 KiB for a kept-alive client connection under TLS.
+//! connection, at most 2 KiB for a tunnel, at most 12 KiB for a kept-alive client connection under TLS, at most 24 KiB
+//! for one of HTTP/2.
 #![cfg(all(feature = "http", feature = "tls"))]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+mod h2_frames;
 mod rig;
 
 use std::net::TcpListener;
@@ -12,6 +14,7 @@ use lb_core::prelude::*;
 use lb_core::testkit::{Origin, ProxyProcess, Wire, raise_open_files_limit};
 use lb_core::tls::{CertificateFiles, Termination};
 
+use h2_frames::Peer;
 use rig::{Authority, Client};
 
 const CONNECTIONS: usize = 5000;
@@ -124,6 +127,25 @@ fn an_idle_connection_under_tls_takes_at_most_12_kib() {
     });
     println!("an idle client connection under TLS: {each} bytes");
     assert!(each <= 12 * 1024, "{each} bytes");
+}
+
+#[test]
+fn an_idle_connection_of_http2_takes_at_most_24_kib() {
+    if !has_descriptors() {
+        return;
+    }
+    let origin = Origin::named("web1");
+    let proxy = ProxyProcess::start("proxy_process", "http", origin.address(), &[]);
+    let each = measure_some(TLS_CONNECTIONS, &proxy, || {
+        let mut client = Peer::connect(proxy.address());
+        client.shake_hands();
+        client.get(1);
+        client.until_ended();
+        assert_eq!(client.fault, None);
+        client
+    });
+    println!("an idle client connection of HTTP/2: {each} bytes");
+    assert!(each <= 24 * 1024, "{each} bytes");
 }
 
 #[test]

@@ -38,14 +38,14 @@ pub fn exchange(bytes: &[u8]) {
     let client = parts.next().unwrap_or_default();
     let replies: Vec<_> = parts.map(<[u8]>::to_vec).collect();
     RIG.with_borrow_mut(|rig| {
-        let seen = rig.get_or_insert_with(Rig::new).play(client, &replies);
+        let seen = rig.get_or_insert_with(|| Rig::new("exchange")).play(client, &replies);
         check_forwarded(client, &seen.forwarded);
         check_answers(client, &replies, &seen.answers);
     });
 }
 
 /// A proxy that runs for all inputs of a thread.
-struct Rig {
+pub(super) struct Rig {
     runtime: Runtime,
     listen: PathBuf,
     server: UnixListener,
@@ -53,10 +53,10 @@ struct Rig {
 }
 
 /// What either end got.
-struct Seen {
+pub(super) struct Seen {
     /// By connection.
-    forwarded: Vec<Vec<u8>>,
-    answers: Vec<u8>,
+    pub(super) forwarded: Vec<Vec<u8>>,
+    pub(super) answers: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -66,9 +66,11 @@ struct Script {
 }
 
 impl Rig {
-    fn new() -> Self {
+    /// `name` tells its sockets from those of another target.
+    pub(super) fn new(name: &str) -> Self {
         let thread = std::thread::current().id();
-        let directory = std::env::temp_dir().join(format!("lb-fuzz-{}-{thread:?}", std::process::id()));
+        let process = std::process::id();
+        let directory = std::env::temp_dir().join(format!("lb-fuzz-{name}-{process}-{thread:?}"));
         std::fs::create_dir_all(&directory).expect("a directory for sockets");
         let (listen, serve) = (directory.join("client"), directory.join("server"));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -93,7 +95,7 @@ impl Rig {
         Self { runtime, listen, server, _proxy: proxy }
     }
 
-    fn play(&self, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
+    pub(super) fn play(&self, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
         let script = Arc::new(Script { replies: Mutex::new(replies.to_vec().into()), ..Script::default() });
         let answers = self.runtime.block_on(async {
             let mut connections = JoinSet::new();

@@ -4,9 +4,11 @@
 //! this is the door to them, open only with the feature `fuzz`. `tests/corpora.rs` replays what was once found.
 
 mod exchange;
+mod http2;
 pub(crate) mod reference;
 
 pub use exchange::exchange;
+pub use http2::http2;
 
 /// A request's head, as a client may send it.
 pub fn request_head(bytes: &[u8]) {

@@ -64,7 +64,7 @@ impl Stream {
     }
 
     /// Makes an accepted socket known to the event loop, if it isn't yet.
-    fn register(&mut self) -> io::Result<()> {
+    pub(crate) fn register(&mut self) -> io::Result<()> {
         if let Self::Accepted(accepted) = self {
             *self = Self::Tcp(accepted.register()?);
         }

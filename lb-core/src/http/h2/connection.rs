@@ -1,6 +1,7 @@
 //! A client's HTTP/2 connection: it drives the frames, and each stream is an exchange in a task of its own.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -73,31 +74,50 @@ struct Connection {
 }
 
 /// Serves a client's connection, of which `read` was read already, to its end.
-pub(crate) async fn serve(stream: Stream, read: Bytes, mut peer: Peer) {
+pub(crate) async fn serve(stream: Stream, read: Bytes, peer: Peer) {
+    // Boxed, each for as long as it is needed: this future waits as long as the connection is there.
+    if let Some(mut connection) = Box::pin(shake_hands(stream, read, peer)).await {
+        poll_fn(|cx| connection.poll(cx)).await;
+        Box::pin(part(connection)).await;
+    }
+}
+
+/// Exchanges prefaces.
+async fn shake_hands(stream: Stream, read: Bytes, mut peer: Peer) -> Option<Box<Connection>> {
     let service = peer.entry.service.load_full();
     let origin = Arc::new(Origin::of(&stream, peer.said.as_deref()));
     let io = Io::watched(stream, read);
     let home = io.home();
-    let mut handshake = Box::pin(builder(&service).handshake::<_, Bytes>(io));
+    let mut handshake = pin!(builder(&service).handshake::<_, Bytes>(io));
     let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(shaken) => Poll::Ready(Some(shaken)),
         // The time for it is that of the first request's head.
         Poll::Pending => peer.deadline.poll(cx).map(|()| None),
     });
-    let frames = match shaken.await {
-        Some(Ok(frames)) => frames,
-        Some(Err(error)) => {
-            tracing::debug!(client = %peer.client, %error, "no HTTP/2 preface");
-            return;
+    match shaken.await? {
+        Ok(frames) => {
+            let (streams, open) = (JoinSet::new(), Vec::new());
+            Some(Box::new(Connection {
+                frames,
+                streams,
+                open,
+                home,
+                peer,
+                origin,
+                resets: 0,
+                is_leaving: false,
+            }))
         }
-        None => return,
-    };
-    drop((handshake, service));
-    let (streams, open) = (JoinSet::new(), Vec::new());
-    let mut connection =
-        Connection { frames, streams, open, home, peer, origin, resets: 0, is_leaving: false };
-    poll_fn(|cx| connection.poll(cx)).await;
-    let Connection { frames, mut streams, home, peer, .. } = connection;
+        Err(error) => {
+            tracing::debug!(client = %peer.client, %error, "no HTTP/2 preface");
+            None
+        }
+    }
+}
+
+/// Sees the streams of a connection that has ended to their ends, and closes it.
+async fn part(connection: Box<Connection>) {
+    let Connection { frames, mut streams, home, peer, .. } = *connection;
     // Its streams learn of it by this, and have their exchanges counted and logged.
     drop(frames);
     let ended = async { while streams.join_next().await.is_some() {} };

@@ -68,7 +68,10 @@ impl Io {
     }
 
     /// To a client, of whose bytes `read` was read already.
-    pub(super) fn watched(stream: Stream, read: Bytes) -> Self {
+    pub(super) fn watched(mut stream: Stream, read: Bytes) -> Self {
+        // Reading what the event loop does not know writes to all of the buffer, which takes memory that may never be
+        // needed. An error comes again.
+        let _unknown = stream.register();
         Self { read, stream: Some(stream), frames: Some(Frames::new()), home: Home::default() }
     }
 
