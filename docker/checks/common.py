@@ -53,7 +53,9 @@ def under_load(report: Report, stack: Stack, fault: str, journey: Journey | str,
         act()
         time.sleep(settle)
     report.note(f"{fault}: {load}")
-    report.check(f"no request failed: {fault}", load.requests > 50 and len(load.failed) <= allowed, load)
+    if not report.check(f"no request failed: {fault}", load.requests > 50 and len(load.failed) <= allowed, load):
+        for service in (s for s in stack.services() if s.startswith("lb")):
+            report.note(f"{service} said: {stack.errors(service)}")
     return load
 
 
