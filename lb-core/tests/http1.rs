@@ -2,6 +2,7 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+use lb_core::prelude::*;
 use lb_core::testkit::{Closing, Message, Origin, Running, eventually, pattern};
 
 const LARGE: usize = 10 * 1024 * 1024;
@@ -444,4 +445,22 @@ fn options_of_the_whole_server_and_absolute_targets_pass() {
         .collect();
     let expected = [("*", "a"), ("/x?y", "b.example"), ("/?q", "c.example")];
     assert_eq!(seen, expected.map(|(target, host)| (target.to_owned(), Some(host.to_owned()))));
+}
+
+#[test]
+fn a_proxy_with_a_name_says_that_it_was_on_the_way() {
+    let origin = Origin::named("web1");
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let web = || Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
+    let proxy = Running::start(Proxy::builder().frontend(web().via("lb.example:80")));
+    let mut client = proxy.client("web");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 fred\r\n\r\n").response();
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").response();
+    let via: Vec<Vec<String>> = origin
+        .requests()
+        .iter()
+        .map(|request| request.fields_named("via").map(str::to_owned).collect())
+        .collect();
+    assert_eq!(via, [vec!["1.0 fred", "1.1 lb.example:80"], vec!["1.0 lb.example:80"]]);
+    assert!(web().via("my proxy").build().unwrap_err().to_string().contains("my proxy"));
 }

@@ -295,6 +295,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             default_host: reached.lease.server().name(),
             edits: HeadEdits { route: plan.request_headers(), filters: request_edits },
             forwarded,
+            via: self.service.via.as_deref(),
         });
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct OutgoingRequest<'a> {
     pub(crate) default_host: &'a str,
     pub(crate) edits: HeadEdits<'a>,
     pub(crate) forwarded: Option<Forwarded<'a>>,
+    /// What the proxy calls itself.
+    pub(crate) via: Option<&'a str>,
 }
 
 /// A server's response as it goes to a client.
@@ -92,6 +94,14 @@ impl OutgoingRequest<'_> {
             return None;
         }
         self.head.forwards_left(self.bytes).map(|left| left.saturating_sub(1))
+    }
+
+    /// The protocol it was received by and the proxy's name, where it is to be said that it came this way. A field of its
+    /// own behind those of the proxies in front (RFC 9110 section 7.6.3).
+    pub(crate) fn via(&self) -> Option<(&'static str, &str)> {
+        let name = self.via.filter(|_| !self.edits.drops(b"via"))?;
+        // The protocol's name is left out where it is HTTP.
+        Some((self.head.version.as_str().strip_prefix("HTTP/").unwrap_or_default(), name))
     }
 
     /// The received fields that go on, but for the host and the length of the body.

@@ -39,6 +39,8 @@ pub(crate) struct Service {
     /// HTTP/2 is spoken too.
     pub(crate) http2: bool,
     pub(crate) trusted_proxies: Arc<[IpNet]>,
+    /// What the proxy calls itself in `Via`, where it does.
+    pub(crate) via: Option<Arc<str>>,
     pub(crate) metrics: FrontendShard,
     /// Requests that no backend answered.
     pub(crate) unrouted: RequestShard,

@@ -36,6 +36,9 @@ pub enum BuildProblem {
         "accept_proxy believes nobody without trusted_proxies; name the networks that the proxies in front are in"
     )]
     NoTrustedProxies,
+    /// What the proxy is to be called in `Via` is no name.
+    #[error("{0:?} is no name for `via`; write a host or a word, such as \"lb\"")]
+    Via(String),
     /// The routes can't be built.
     #[cfg(feature = "http")]
     #[error(transparent)]

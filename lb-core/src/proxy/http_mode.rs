@@ -31,6 +31,7 @@ pub struct HttpFrontend {
     timeouts: FrontendTimeouts,
     limits: Limits,
     http2: bool,
+    via: Option<String>,
 }
 
 impl Frontend {
@@ -56,6 +57,7 @@ impl Frontend {
             timeouts: FrontendTimeouts::default(),
             limits: Limits::default(),
             http2: true,
+            via: None,
         }
     }
 }
@@ -125,6 +127,14 @@ impl HttpFrontend {
         self
     }
 
+    /// Tells servers in `Via` that a request came by this proxy, which is called `name` there: a host with or without a
+    /// port, or any other word (RFC 9110 section 7.6.3). Default: not told.
+    #[must_use]
+    pub fn via(mut self, name: impl Into<String>) -> Self {
+        self.via = Some(name.into());
+        self
+    }
+
     /// Takes at most so many connections at a time; more wait. Default 0: no bound.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
@@ -144,10 +154,13 @@ impl HttpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no route, routes that can't be built.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, filters, timeouts, limits, http2 } = self;
+        let Self { listening, routes, filters, timeouts, limits, http2, via } = self;
         let mut problems = Vec::new();
         if routes.is_empty() {
             problems.push(BuildProblem::NoRoute);
+        }
+        if let Some(name) = via.as_ref().filter(|name| !is_received_by(name)) {
+            problems.push(BuildProblem::Via(name.clone()));
         }
         let router = match Router::of(routes) {
             Ok(router) => router,
@@ -167,6 +180,7 @@ impl HttpFrontend {
             http2,
             trusted_proxies: listening.trusted_proxies.as_slice().into(),
             entrance: listening.entrance(&PROTOCOLS[usize::from(!http2)..]),
+            via: via.map(Arc::from),
         };
         listening.build(Arc::new(mode), problems)
     }
@@ -176,6 +190,13 @@ impl IntoFrontend for HttpFrontend {
     fn into_frontend(self) -> Result<Frontend, BuildError> {
         self.build()
     }
+}
+
+/// Whether it is a pseudonym or a host and port (RFC 9110 section 7.6.3), to which a token's characters, `:`, `[` and
+/// `]` are enough.
+fn is_received_by(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:[]".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_allowed)
 }
 
 /// The backends that a frontend uses, each in its place.
@@ -211,6 +232,7 @@ struct HttpMode {
     http2: bool,
     trusted_proxies: Arc<[IpNet]>,
     entrance: Entrance,
+    via: Option<Arc<str>>,
 }
 
 impl Mode for HttpMode {
@@ -238,6 +260,7 @@ impl Mode for HttpMode {
             limits: self.limits,
             http2: self.http2,
             trusted_proxies: Arc::clone(&self.trusted_proxies),
+            via: self.via.clone(),
             metrics: seat.metrics.frontend(seat.frontend).shard(seat.worker),
             unrouted: requests(""),
             access_log: seat.access_log.cloned(),

@@ -71,6 +71,9 @@ fn http(
     if accepts_proxy(frontend) {
         http = http.accept_proxy();
     }
+    if let Some(via) = &frontend.via {
+        http = http.via(via.value.as_str());
+    }
     for route in frontend.routes.iter().flat_map(|routes| routes.iter()) {
         http = http.route(route::compile(route, backends, problems));
     }
@@ -138,6 +141,7 @@ fn note(error: &BuildError, frontend: &At<schema::Frontend>, problems: &Problems
         };
         let place = place.or(match problem {
             BuildProblem::NoTrustedProxies => Some(frontend.accept_proxy.place),
+            BuildProblem::Via(_) => frontend.via.as_ref().map(|via| via.place),
             _ => None,
         });
         problems.said(place.unwrap_or(frontend.place), problem);

@@ -24,6 +24,7 @@ pub(crate) struct Frontend {
     pub(crate) backend: Option<At<String>>,
     pub(crate) accept_proxy: At<bool>,
     pub(crate) trusted_proxies: Option<Several<Parsed<Network>>>,
+    pub(crate) via: Option<At<String>>,
     pub(crate) http2: bool,
     pub(crate) tls: Option<At<FrontendTls>>,
     pub(crate) timeouts: Timeouts,
@@ -56,6 +57,7 @@ impl Record for Frontend {
             backend: keys.take("backend"),
             accept_proxy,
             trusted_proxies: keys.take("trusted_proxies").map(|at| at.value),
+            via: keys.take("via"),
             http2: keys.or("http2", true),
             tls: keys.take("tls"),
             timeouts: keys.or("timeouts", Timeouts::default()),
@@ -69,7 +71,7 @@ impl Record for Frontend {
 fn without_effect(keys: &mut Keys<'_>, accepts_proxy: bool) {
     let timeouts = keys.value("timeouts").and_then(|timeouts| timeouts.keys(Timeouts::KIND).ok());
     let of_timeouts = timeouts.map(|mut timeouts| ["body"].map(|key| (key, timeouts.value(key))));
-    let of_frontend = ["http2", "limits", "trusted_proxies"].map(|key| (key, keys.value(key)));
+    let of_frontend = ["http2", "limits", "trusted_proxies", "via"].map(|key| (key, keys.value(key)));
     // These say whose PROXY headers are taken, and how long one may take.
     let has_effect = |key: &str| accepts_proxy && (key == "head" || key == "trusted_proxies");
     for (key, value) in of_timeouts.into_iter().flatten().chain(of_frontend) {

@@ -38,6 +38,11 @@ pub(crate) fn encode_request(queue: &mut Vec<u8>, request: &OutgoingRequest<'_>)
     if let Some(forwarded) = forwarded {
         forwarded.write(queue, &head.fields, bytes);
     }
+    if let Some((version, name)) = request.via() {
+        for part in ["via: ", version, " ", name, "\r\n"] {
+            queue.extend_from_slice(part.as_bytes());
+        }
+    }
     if head.is_upgrade {
         for field in head.fields.iter().filter(|field| field.known == Known::Upgrade) {
             write_field(queue, b"upgrade", &bytes[field.value]);

@@ -65,8 +65,15 @@ fn send_request(head: &RequestHead, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut sent = Vec::new();
     let (route, filters) = (HeaderEdits::new(), Edits::default());
     let edits = HeadEdits { route: &route, filters: &filters };
-    let request =
-        OutgoingRequest { head, bytes, target: &target, default_host: "server", edits, forwarded: None };
+    let request = OutgoingRequest {
+        head,
+        bytes,
+        target: &target,
+        default_host: "server",
+        edits,
+        forwarded: None,
+        via: None,
+    };
     encode_request(&mut sent, &request);
     Some(sent)
 }
