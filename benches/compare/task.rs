@@ -149,7 +149,9 @@ mod tests {
         assert!(tree.memory().resident >= tree.memory().anonymous);
         let before = tree.cpu();
         let start = std::time::Instant::now();
-        while start.elapsed() < Duration::from_millis(30) {}
-        assert!((tree.cpu() - before).total >= Duration::from_millis(5));
+        // However long the machine lets others run: this loop is what is to be counted.
+        while (tree.cpu() - before).total < Duration::from_millis(5) {
+            assert!(start.elapsed() < Duration::from_secs(60), "a busy loop costs nothing");
+        }
     }
 }
