@@ -3,9 +3,10 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that fails fails")]
 
+use lb_core::backend::BackendTimeouts;
 use lb_core::http::route::Respond;
 use lb_core::prelude::*;
-use lb_core::testkit::{Origin, Running, Wire};
+use lb_core::testkit::{Origin, PATIENCE, Running, Wire, eventually};
 
 /// A head of exactly `length` bytes, between what it must begin and end with.
 fn head_of(length: usize, start: &str, end: &str) -> String {
@@ -169,5 +170,37 @@ fn spellings_that_rfc_3986_knows_for_other_paths_are_other_paths() {
         let response = client.response();
         assert_eq!(response.status(), expected, "{target}");
         assert!(expected != 200 || response.text() == target, "{target} goes on as {}", response.text());
+    }
+}
+
+#[test]
+fn a_client_that_resets_while_its_server_thinks_gives_its_slot_back_at_once() {
+    // A connection's first request, and a later one.
+    for served_before in [0, 1] {
+        let origin = Origin::scripted(move |server| {
+            for _ in 0..served_before {
+                server.request();
+                server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+            server.request();
+            server.until_closed();
+        });
+        let timeouts = BackendTimeouts::default().response(PATIENCE * 10);
+        let shop = Backend::builder("shop").server(origin.address()).timeouts(timeouts).build().unwrap();
+        let proxy = Running::start(
+            Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&shop)),
+        );
+        let in_flight = || proxy.handle().status().backends[0].servers[0].server.in_flight;
+        let mut client = proxy.client("web");
+        for _ in 0..served_before {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
+        }
+        eventually("no slot is taken", || in_flight() == 0);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        eventually("the server thinks", || in_flight() == 1);
+        client.reset();
+        eventually("the slot is free", || in_flight() == 0);
+        let log = proxy.log().wait_for(served_before + 1);
+        assert_eq!(log[served_before].reason, Some("client_abort"));
     }
 }

@@ -41,6 +41,21 @@ pub(crate) trait ClientEnd: Source + Sink {
         if self.is_secure() { "https" } else { "http" }
     }
 
+    /// Ready when the client's connection was reset, where that is found out without a system call and not by
+    /// [`Sink::poll_flush`] already. Meant for a wait of which nothing is read meanwhile.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
+
+    /// Whether [`poll_gone`](Self::poll_gone) would see a reset.
+    fn is_watched(&self) -> bool {
+        true
+    }
+
+    /// Has [`poll_gone`](Self::poll_gone) see resets, at the price of two system calls.
+    fn watch(&mut self) {}
+
     /// Bounds the body whose head was just read.
     fn limit_body(&mut self, bytes: u64);
 

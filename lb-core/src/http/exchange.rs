@@ -288,7 +288,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
 #[derive(Debug)]
 pub(super) struct Patience<'a> {
     deadline: &'a mut Deadline,
-    progress: Option<(u64, Duration)>,
+    /// With when it was made.
+    progress: Option<(u64, Duration, Instant)>,
 }
 
 impl<'a> Patience<'a> {
@@ -303,10 +304,23 @@ impl<'a> Patience<'a> {
         progress: u64,
         allowed: Duration,
     ) -> Poll<()> {
-        if self.progress != Some((progress, allowed)) {
-            self.progress = Some((progress, allowed));
-            self.deadline.set(Instant::now() + allowed);
-        }
+        self.poll_part(cx, progress, allowed, allowed)
+    }
+
+    /// Likewise, when no more than the first `part` of it has passed.
+    pub(super) fn poll_part(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        progress: u64,
+        allowed: Duration,
+        part: Duration,
+    ) -> Poll<()> {
+        let since = match self.progress {
+            Some((seen, of, since)) if (seen, of) == (progress, allowed) => since,
+            _ => Instant::now(),
+        };
+        self.progress = Some((progress, allowed, since));
+        self.deadline.set(since + part.min(allowed));
         self.deadline.poll(cx)
     }
 }

@@ -3,7 +3,8 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
+use std::time::Duration;
 
 use super::body::{SourceError, Transfer, TransferError};
 use super::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
@@ -29,6 +30,10 @@ const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 }
 /// RFC 9110 section 15.2 sets no bound to interim responses. Each one is progress and begins the wait for the server
 /// anew, so that without a bound a server could hold a client for ever.
 const MAX_INTERIMS: u64 = 100;
+
+/// A client that came with its request is not watched while it waits no longer than this: it would cost each
+/// connection of one request two more system calls.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 /// A connection to a leased server, for one exchange.
 #[derive(Debug)]
@@ -368,6 +373,16 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 (wait_for_server, Broken::ServerTimeout)
             };
             let progress = upload.moved() + u64::from(is_sent) + interims;
+            if is_sent {
+                if !client.is_watched() {
+                    ready!(patience.poll_part(cx, progress, allowed, SHORT_WAIT));
+                    client.watch();
+                }
+                // Who waits for no answer any more keeps no slot of a server.
+                if client.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(Broken::ClientGone));
+                }
+            }
             patience.poll(cx, progress, allowed).map(|()| Err(late))
         })
         .await

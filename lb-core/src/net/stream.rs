@@ -155,6 +155,46 @@ impl Stream {
         }
     }
 
+    /// Whether the event loop knows the socket: only then is a reset seen without reading.
+    pub(crate) fn is_registered(&self) -> bool {
+        !matches!(self, Self::Accepted(_))
+    }
+
+    /// Makes an accepted socket known to the event loop, so that a reset is seen.
+    pub(crate) fn watch(&mut self) -> io::Result<()> {
+        self.register()?;
+        // A new socket counts as readable until it is found not to be, and nothing wakes who waits for what is so.
+        match self.try_io(Interest::READABLE, |fd| crate::sys::peek(fd, &mut [0])) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ready when the connection was reset, or closed in both directions. A peer that only ended its own direction may
+    /// still read. No system call: it is what the event loop has seen, if it knows the socket, unless bytes that
+    /// nobody reads came before.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_registered() {
+            return Poll::Pending;
+        }
+        // Its wake-up is what counts; what woke it is asked then.
+        let _ = ready!(self.poll_read_ready(cx));
+        if self.is_reset() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn is_reset(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let seen = match self {
+            Self::Accepted(_) => return false,
+            Self::Tcp(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
+            Self::Unix(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
+            Self::Tls(secure) => return secure.socket().is_reset(),
+        };
+        // Our own direction is only closed by us, or by a reset.
+        matches!(seen, Poll::Ready(Ok(ready)) if ready.is_write_closed())
+    }
+
     /// Ready when a write may succeed. No system call.
     pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -376,6 +416,7 @@ mod tests {
         let count = poll_fn(|cx| stream.poll_read(cx, &mut space)).await.unwrap();
         assert_eq!(&space[..count], b"at once");
         assert_eq!(poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(b"well")])).await.unwrap(), 4);
+        assert!(poll_fn(|cx| Poll::Ready(stream.poll_reset(cx))).await.is_pending());
         assert!(matches!(stream, Stream::Accepted(_)));
 
         // What comes later is waited for.
@@ -404,6 +445,30 @@ mod tests {
             assert_eq!(read.await.unwrap(), 7);
         }
         assert!(matches!(stream, Stream::Tcp(_)));
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_told_from_the_end_of_one_direction() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for resets in [false, true] {
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let accepted = listener.accept().await.unwrap().0.into_std().unwrap();
+            let mut stream = Stream::Accepted(Accepted::new(accepted));
+            assert!(!stream.is_registered());
+            stream.watch().unwrap();
+            assert!(stream.is_registered());
+            assert!(poll_fn(|cx| Poll::Ready(stream.poll_reset(cx))).await.is_pending());
+            let peer = peer.into_std().unwrap();
+            if resets {
+                SockRef::from(&peer).set_linger(RESETS).unwrap();
+                drop(peer);
+                poll_fn(|cx| stream.poll_reset(cx)).await;
+            } else {
+                peer.shutdown(std::net::Shutdown::Write).unwrap();
+                poll_fn(|cx| stream.poll_read_ready(cx)).await.unwrap();
+                assert!(poll_fn(|cx| Poll::Ready(stream.poll_reset(cx))).await.is_pending());
+            }
+        }
     }
 
     #[tokio::test]

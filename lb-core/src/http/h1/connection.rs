@@ -100,6 +100,19 @@ impl ClientEnd for Connection {
         self.stream.secure().and_then(Secure::subject)
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_reset(cx)
+    }
+
+    fn is_watched(&self) -> bool {
+        self.stream.is_registered()
+    }
+
+    fn watch(&mut self) {
+        // Where it fails, the response finds out.
+        let _ = self.stream.watch();
+    }
+
     fn said(&self, front: Option<&Said>) -> Said {
         Said::of(&self.stream, front)
     }
