@@ -3,7 +3,7 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lb_core::testkit::{Origin, Running, Wire, eventually};
@@ -446,6 +446,8 @@ use Then::{Closed, Kept};
 fn check_response(sent: &'static str, expected: &Response) {
     for is_whole in [true, false] {
         let case = format!("{sent:?}, in one piece: {is_whole}");
+        let has_sent = Arc::new(AtomicBool::new(false));
+        let sending = Arc::clone(&has_sent);
         let origin = Origin::scripted(move |server| {
             while let Some(request) = server.request() {
                 if request.target() == "/next" {
@@ -457,6 +459,7 @@ fn check_response(sent: &'static str, expected: &Response) {
                 } else {
                     server.send_byte_by_byte(bytes(sent));
                 }
+                sending.store(true, Ordering::SeqCst);
                 if sent.contains("\r\n\r\n")
                     && !sent.to_ascii_lowercase().contains("content-length")
                     && !sent.contains("chunked")
@@ -481,6 +484,8 @@ fn check_response(sent: &'static str, expected: &Response) {
                     (*status, *body),
                     "{case}: {response:?}"
                 );
+                // What is behind a response can't be told from the next one's beginning if it comes later than the request.
+                eventually("all is sent", || has_sent.load(Ordering::SeqCst));
                 *then == Kept
             }
         };
