@@ -107,8 +107,8 @@ impl Head<'_> {
         Some(self.declared()?.unwrap_or(Body::Length(0)))
     }
 
-    /// The status and how this response's body is delimited.
-    pub(crate) fn response_body(&self, is_answer_to_head: bool) -> Option<(u16, Body)> {
+    /// The status and how this response's body is delimited, if it answers a request of this method.
+    pub(crate) fn response_body(&self, method: &[u8]) -> Option<(u16, Body)> {
         let is_version = matches!(self.start[0], b"HTTP/1.1" | b"HTTP/1.0");
         let status: u16 = std::str::from_utf8(self.start[1]).ok()?.parse().ok()?;
         if !is_version || self.start[1].len() != 3 {
@@ -118,7 +118,8 @@ impl Head<'_> {
         if self.start[0] == b"HTTP/1.0" && declared == Some(Body::Chunked) {
             return None;
         }
-        let has_none = is_answer_to_head || status < 200 || status == 204 || status == 304;
+        let is_bodiless = method == b"HEAD" || method == b"CONNECT" && status / 100 == 2;
+        let has_none = is_bodiless || status < 200 || status == 204 || status == 304;
         Some((status, if has_none { Body::Length(0) } else { declared.unwrap_or(Body::UntilClose) }))
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::body::{Sink, Source};
-use super::head::{BodyLength, RequestHead, ResponseHead};
+use super::head::{Asked, BodyLength, RequestHead, ResponseHead};
 use super::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
 use crate::net::Said;
 
@@ -35,6 +35,11 @@ pub(crate) trait ClientEnd: Source + Sink {
 
     /// What a server may be told of the client's connection, of which `front` is what the proxy in front said.
     fn said(&self, front: Option<&Said>) -> Said;
+
+    /// Whether it can become a tunnel.
+    fn can_tunnel(&self) -> bool {
+        false
+    }
 
     /// The scheme of what is asked for.
     fn scheme(&self) -> &'static str {
@@ -103,7 +108,7 @@ pub(crate) trait ServerEnd: Source + Sink {
         &mut self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
-        is_answer_to_head: bool,
+        asked: Asked,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>>;
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::connection::{Peer, Scratch};
 use super::edits::HeaderEdits;
 use super::ends::{ClientEnd, HeadLimits};
-use super::head::{Field, RequestHead, TargetForm, values};
+use super::head::{Asked, Field, RequestHead, TargetForm, values};
 use super::host::without_port;
 use super::outgoing::{OutgoingReply, Persistence};
 use super::path::normalise;
@@ -171,9 +171,6 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             return Err(Refusal::CLEAR_TEXT);
         }
         let Scratch { request, path, .. } = &mut *self.scratch;
-        if request.target.form == TargetForm::Authority {
-            return Err(Refusal::CONNECT);
-        }
         let bytes = self.client.head_bytes();
         match &bytes[request.method] {
             b"TRACE" => return Err(Refusal::TRACE),
@@ -183,14 +180,20 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             _ => {}
         }
         let authority = &bytes[request.authority];
+        let is_connect = request.target.form == TargetForm::Authority;
+        if is_connect && !self.client.can_tunnel() {
+            return Err(Refusal::CONNECT);
+        }
+        let normalised = if is_connect { Ok(&[][..]) } else { normalise(&bytes[request.target.path], path) };
         let subject = Subject {
-            path: normalise(&bytes[request.target.path], path).map_err(|_| Refusal::BAD_PATH)?,
+            path: normalised.map_err(|_| Refusal::BAD_PATH)?,
             host: without_port(authority),
             method: &bytes[request.method],
             query: bytes[request.target.query].strip_prefix(b"?"),
             fields: &HeadFields { fields: &request.fields, bytes },
         };
-        let target = self.service.router.find(&subject).ok_or(Refusal::NO_ROUTE)?;
+        let target = self.service.router.find(&subject);
+        let target = target.ok_or(if is_connect { Refusal::CONNECT } else { Refusal::NO_ROUTE })?;
         let reply = match target.plan.action() {
             Action::Backend(_) => return Ok(Routed::Upstream(target, target.upstreams[0])),
             Action::Split(split) => {
@@ -245,6 +248,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
     /// Whether the client's connection stays open.
     pub(super) fn persistence(&self, may_stay: bool) -> Persistence {
         let request = &self.scratch.request;
+        // What follows a CONNECT may be meant for the tunnel that there is not, and is no request.
+        let may_stay = may_stay && request.asked != Asked::Connect;
         if !may_stay || !request.keeps_alive || self.peer.entry.connections.is_draining() {
             return Persistence::Close;
         }

@@ -11,7 +11,7 @@ use super::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use super::exchange::{Exchange, Next, Patience, Unserved};
 use super::filter::{Request, Response, Verdict};
 use super::forwarded::Forwarded;
-use super::head::BodyLength;
+use super::head::{BodyLength, TargetForm};
 use super::outgoing::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence};
 use super::path::normalise;
 use super::refusal::Refusal;
@@ -281,14 +281,15 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             is_trusted: self.service.trusts(self.peer.client),
         });
         target.clear();
-        let is_rewritten = plan.rewrite().is_some_and(|rewrite| {
+        let is_connect = request.target.form == TargetForm::Authority;
+        let is_rewritten = plan.rewrite().filter(|_| !is_connect).is_some_and(|rewrite| {
             // Routing has normalised it before, so it can't fail.
             normalise(&bytes[request.target.path], path)
                 .is_ok_and(|path| rewrite.apply(path, bytes[request.target.query].strip_prefix(b"?"), target))
         });
         if !is_rewritten {
             // Absolute form goes on in origin form (RFC 9112 section 3.2.1), where an empty path is "/".
-            if request.target.path.is_empty() {
+            if request.target.path.is_empty() && !is_connect {
                 target.push(b'/');
             }
             target.extend_from_slice(&bytes[request.target.path_and_query]);
@@ -342,7 +343,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                     break;
                 }
                 let Poll::Ready(received) =
-                    server.poll_response(cx, RESPONSE_LIMITS, request.is_head, response)
+                    server.poll_response(cx, RESPONSE_LIMITS, request.asked, response)
                 else {
                     break;
                 };
@@ -398,13 +399,14 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
     ) -> Result<Next, Unserved<'a>> {
         let (request, response) = (&self.scratch.request, &self.scratch.response);
         let is_upgraded = response.status == 101;
+        let is_tunnel = request.is_tunnel(response.status);
         // The protocol can't change in the middle of a message (RFC 9110 section 7.8): what is left of the body would
         // pass for the new protocol's.
-        let may_upgrade = request.is_upgrade
+        let may_be_tunnel = request.is_upgrade == is_upgraded
             && self.client.is_body_ended()
             && reached.server.is_alone()
             && reached.server.is_flushed();
-        if is_upgraded && !may_upgrade {
+        if is_tunnel && !may_be_tunnel {
             return Err(Refusal::BAD_RESPONSE.into());
         }
         self.record.is_answered = true;
@@ -416,6 +418,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         let is_request_read = self.client.is_body_ended();
         let persistence = if is_upgraded {
             Persistence::Upgrade
+        } else if is_tunnel {
+            Persistence::Connect
         } else {
             self.persistence(is_request_read && is_delimited)
         };
@@ -426,7 +430,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         self.record.received_bytes += upload.moved();
         self.record.sent_bytes += download.moved();
         match moved {
-            Moved::Whole if is_upgraded => {
+            Moved::Whole if is_tunnel => {
                 let Reached { server, lease, .. } = reached;
                 let idle = upstream.backend().timeouts().tunnel;
                 // Only a connection of its own could change its protocol.

@@ -145,7 +145,7 @@ pub(crate) struct RequestHead {
     pub(crate) fields: Vec<Field>,
     pub(crate) body: BodyLength,
     pub(crate) version: Version,
-    pub(crate) is_head: bool,
+    pub(crate) asked: Asked,
     /// The client keeps the connection open for another request.
     pub(crate) keeps_alive: bool,
     /// The client waits for a 100 before it sends the body.
@@ -176,7 +176,7 @@ pub(crate) struct Target {
     pub(crate) path: Span,
     /// The query with its `?`; empty when there is none.
     pub(crate) query: Span,
-    /// Path and query together, as sent on.
+    /// Path and query together, or the authority of CONNECT, as sent on.
     pub(crate) path_and_query: Span,
     /// As received, for the log.
     pub(crate) raw: Span,
@@ -187,8 +187,20 @@ pub(crate) enum TargetForm {
     #[default]
     Origin,
     Absolute,
+    /// A host and a port, of CONNECT alone. It has no path and no query.
     Authority,
     Asterisk,
+}
+
+/// What a request asks for, as far as it decides how the response is framed (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A response without its body.
+    Head,
+    /// A tunnel, which begins behind the head of a 2xx response.
+    Connect,
+    #[default]
+    Other,
 }
 
 /// The protocol version that the client speaks.
@@ -231,6 +243,11 @@ impl RequestHead {
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();
         *self = Self { fields, ..Self::default() };
+    }
+
+    /// Whether both sides become a tunnel by a response with this status (RFC 9110 sections 9.3.6 and 15.2.2).
+    pub(crate) fn is_tunnel(&self, status: u16) -> bool {
+        status == 101 || self.asked == Asked::Connect && (200..300).contains(&status)
     }
 
     /// How many more proxies the request may pass, if it says so (RFC 9110 section 7.6.2).

@@ -13,6 +13,11 @@ pub(crate) fn is_valid_authority(authority: &[u8]) -> bool {
     is_host && port.is_none_or(is_port)
 }
 
+/// Whether it names a port.
+pub(crate) fn has_port(authority: &[u8]) -> bool {
+    split_port(authority).1.is_some_and(|port| !port.is_empty())
+}
+
 /// The host without its port, as routes compare it.
 pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
     split_port(authority).0

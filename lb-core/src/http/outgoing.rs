@@ -5,7 +5,7 @@ use httpdate::HttpDate;
 use super::edits::HeaderEdits;
 use super::filter::Edits;
 use super::forwarded::Forwarded;
-use super::head::{BodyLength, Field, Known, RequestHead, ResponseHead};
+use super::head::{Asked, BodyLength, Field, Known, RequestHead, ResponseHead};
 use super::reply::Reply;
 
 /// The edits of a route and of filters, laid over a head's fields.
@@ -57,8 +57,10 @@ pub(crate) struct OutgoingReply<'a> {
 pub(crate) enum Persistence {
     Open,
     Close,
-    /// Becomes a tunnel.
+    /// Becomes a tunnel, as the response says.
     Upgrade,
+    /// Becomes a tunnel, as the request said.
+    Connect,
 }
 
 impl HeadEdits<'_> {
@@ -131,9 +133,10 @@ impl OutgoingResponse<'_> {
     /// The server's fields that go on, but for the length of a body.
     pub(crate) fn received(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         // A response without content may still say how long the content would have been (RFC 9110 sections 8.6 and
-        // 15.4.5), but never one of 1xx or 204.
+        // 15.4.5), but never one of 1xx or 204, nor one that opens a tunnel (sections 8.6 and 9.3.6).
         let status = self.head.status;
-        let says_length = self.head.body == BodyLength::None && status >= 200 && status != 204;
+        let has_length = status >= 200 && status != 204 && self.persistence != Persistence::Connect;
+        let says_length = self.head.body == BodyLength::None && has_length;
         let passes = move |field: &&Field| {
             let is_ours = match field.known {
                 Known::ContentLength => !says_length,
@@ -163,7 +166,7 @@ impl OutgoingReply<'_> {
 
     /// The content that is sent.
     pub(crate) fn content(&self) -> &[u8] {
-        if self.has_content() && !self.request.is_head { self.reply.payload() } else { &[] }
+        if self.has_content() && self.request.asked != Asked::Head { self.reply.payload() } else { &[] }
     }
 }
 

@@ -9,7 +9,7 @@ use super::body::{Payload, Sink, Source, SourceError};
 use super::ends::{HeadError, HeadLimits, ServerEnd};
 use super::h1::Connection;
 use super::h2::{PROTOCOL, SentStream, Sessions, Slot};
-use super::head::ResponseHead;
+use super::head::{Asked, ResponseHead};
 use super::outgoing::OutgoingRequest;
 use crate::net::{Introduction, Resources, Stream};
 use crate::upstream::{ConnectError, Lease, Upstream};
@@ -165,10 +165,10 @@ impl ServerEnd for Server {
         &mut self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
-        is_answer_to_head: bool,
+        asked: Asked,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
-        either!(self, end => end.poll_response(cx, limits, is_answer_to_head, head))
+        either!(self, end => end.poll_response(cx, limits, asked, head))
     }
 
     fn head_bytes(&self) -> &[u8] {

@@ -17,6 +17,7 @@ pub(crate) struct Route {
     pub(crate) method: Option<Several<String>>,
     pub(crate) header: Option<Entries<Expected>>,
     pub(crate) query: Option<Entries<Expected>>,
+    pub(crate) connect: Option<At<bool>>,
     #[serde(flatten)]
     pub(crate) action: Option<Action>,
     pub(crate) strip_prefix: Option<At<String>>,
@@ -74,6 +75,7 @@ impl Record for Route {
             method: keys.take("method").map(|at| at.value),
             header: keys.take("header").map(|at| at.value),
             query: keys.take("query").map(|at| at.value),
+            connect: keys.take("connect"),
             action: sole(actions, Action::name, "actions", keys),
             strip_prefix: keys.take("strip_prefix"),
             replace_prefix: keys.take("replace_prefix"),
@@ -118,7 +120,14 @@ impl Route {
                 });
             }
         }
+        if self.takes_connect() {
+            words.push("connect".to_owned());
+        }
         words.join(" ")
+    }
+
+    pub(crate) fn takes_connect(&self) -> bool {
+        self.connect.as_ref().is_some_and(|connect| connect.value)
     }
 
     /// Whether it asks for what only a ClientHello says; if so, where.
@@ -128,7 +137,8 @@ impl Route {
 
     /// Whether it asks for what only a request says.
     pub(crate) fn has_http_condition(&self) -> bool {
-        let is_about_fields = self.method.is_some() || self.header.is_some() || self.query.is_some();
+        let is_about_fields =
+            self.connect.is_some() || self.method.is_some() || self.header.is_some() || self.query.is_some();
         self.path.is_some() || self.host.is_some() || is_about_fields
     }
 

@@ -12,7 +12,7 @@ use super::incoming::Incoming;
 use super::outgoing::{Encoder, Outgoing};
 use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
-use crate::http::head::{BodyLength, RequestHead, ResponseHead};
+use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead};
 use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
 use crate::net::{Buffer, Resources, Said, Secure, Stream};
 
@@ -98,6 +98,10 @@ impl ClientEnd for Connection {
 
     fn client_subject(&self) -> Option<&str> {
         self.stream.secure().and_then(Secure::subject)
+    }
+
+    fn can_tunnel(&self) -> bool {
+        true
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -194,10 +198,10 @@ impl ServerEnd for Connection {
         &mut self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
-        is_answer_to_head: bool,
+        asked: Asked,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
-        self.incoming.poll_response(cx, &mut self.stream, limits, is_answer_to_head, head)
+        self.incoming.poll_response(cx, &mut self.stream, limits, asked, head)
     }
 
     fn head_bytes(&self) -> &[u8] {

@@ -145,7 +145,7 @@ fn write_persistence(queue: &mut Vec<u8>, persistence: Persistence, request: &Re
     queue.extend_from_slice(match persistence {
         // HTTP/1.1 assumes it, HTTP/1.0 has to be told.
         Persistence::Open if request.version == Version::Http10 => b"connection: keep-alive\r\n",
-        Persistence::Open => b"",
+        Persistence::Open | Persistence::Connect => b"",
         Persistence::Close => b"connection: close\r\n",
         Persistence::Upgrade => b"connection: upgrade\r\n",
     });

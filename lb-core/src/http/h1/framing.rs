@@ -3,7 +3,7 @@
 //!
 //! `None` from these functions means that the message can be read in two ways: it is refused, never guessed.
 
-use crate::http::head::{Field, Known, Version};
+use crate::http::head::{Asked, Field, Known, Version};
 
 /// How a body is delimited on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +29,16 @@ pub(crate) fn of_response(
     bytes: &[u8],
     version: Version,
     status: u16,
-    is_answer_to_head: bool,
+    asked: Asked,
 ) -> Option<Framing> {
     let declared = declared(fields, bytes, version)?;
-    // These end with their head whatever they declare (RFC 9112 section 6.3, rule 1).
-    if is_answer_to_head || status < 200 || status == 204 || status == 304 {
+    let is_bodiless = match asked {
+        Asked::Head => true,
+        Asked::Connect => (200..300).contains(&status),
+        Asked::Other => false,
+    };
+    // These end with their head whatever they declare (RFC 9112 section 6.3, rules 1 and 2).
+    if is_bodiless || status < 200 || status == 204 || status == 304 {
         return Some(Framing::None);
     }
     Some(declared.unwrap_or(Framing::UntilClose))

@@ -7,7 +7,7 @@ use super::framing::Framing;
 use super::parse;
 use crate::http::body::{Payload, SourceError};
 use crate::http::ends::{HeadError, HeadLimits};
-use crate::http::head::{BodyLength, RequestHead, ResponseHead};
+use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead};
 use crate::net::{Buffer, Fill, Stream};
 
 /// The least space for a body behind its head: a head that fills the buffer would leave none, and a little more makes
@@ -128,13 +128,13 @@ impl Incoming {
         cx: &mut Context<'_>,
         stream: &mut Stream,
         limits: HeadLimits,
-        is_answer_to_head: bool,
+        asked: Asked,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
         self.start_message();
         loop {
             if self.is_worth_parsing() {
-                let parsed = parse::response(self.buffer.filled(), limits.fields, is_answer_to_head, head)?;
+                let parsed = parse::response(self.buffer.filled(), limits.fields, asked, head)?;
                 if let Some((length, framing)) = parsed {
                     self.take_head(length);
                     self.body = match framing {

@@ -10,9 +10,9 @@ use httparse::{Header, ParserConfig, Status};
 use super::framing::{self, Framing};
 use crate::http::ends::ParseError;
 use crate::http::head::{
-    BodyLength, Field, Known, RequestHead, ResponseHead, Span, Target, TargetForm, Version,
+    Asked, BodyLength, Field, Known, RequestHead, ResponseHead, Span, Target, TargetForm, Version,
 };
-use crate::http::host::is_valid_authority;
+use crate::http::host::{has_port, is_valid_authority};
 
 /// Field lists up to this long are parsed on the stack.
 const FIELDS_ON_STACK: usize = 256;
@@ -34,12 +34,19 @@ pub(crate) fn request(
         return Err(ParseError::Malformed);
     };
     head.method = Span::of(method.as_bytes(), bytes);
-    head.is_head = method == "HEAD";
+    head.asked = match method {
+        "HEAD" => Asked::Head,
+        "CONNECT" => Asked::Connect,
+        _ => Asked::Other,
+    };
     head.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     collect_fields(parsed.headers, bytes, &mut head.fields);
     settle_connection_options(head, bytes);
     let framing = framing::of_request(&head.fields, bytes, head.version).ok_or(ParseError::Framing)?;
     head.body = match framing {
+        // What follows this head is the tunnel's (RFC 9110 section 9.3.6).
+        Framing::None | Framing::Length(0) if head.asked == Asked::Connect => BodyLength::None,
+        _ if head.asked == Asked::Connect => return Err(ParseError::Framing),
         Framing::Length(length) => BodyLength::Known(length),
         Framing::Chunked => BodyLength::Unknown,
         Framing::None | Framing::UntilClose => BodyLength::None,
@@ -53,7 +60,7 @@ pub(crate) fn request(
 pub(crate) fn response(
     bytes: &[u8],
     max_fields: usize,
-    is_answer_to_head: bool,
+    asked: Asked,
     head: &mut ResponseHead,
 ) -> Result<Option<(usize, Framing)>, ParseError> {
     head.clear();
@@ -79,8 +86,8 @@ pub(crate) fn response(
     collect_fields(parsed.headers, bytes, &mut head.fields);
     let options = ConnectionOptions::read(&mut head.fields, bytes);
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let framing = framing::of_response(&head.fields, bytes, version, code, is_answer_to_head)
-        .ok_or(ParseError::Framing)?;
+    let framing =
+        framing::of_response(&head.fields, bytes, version, code, asked).ok_or(ParseError::Framing)?;
     head.body = match framing {
         Framing::None => BodyLength::None,
         Framing::Length(length) => BodyLength::Known(length),
@@ -208,8 +215,10 @@ fn settle_connection_options(head: &mut RequestHead, bytes: &[u8]) {
             _ => {}
         }
     }
-    // RFC 9113 section 3.1 removed the upgrade to h2c; passed on it would let a client speak past the proxy.
-    let is_wanted = |value| list(value).next().is_some() && !list(value).any(is_h2c);
+    // RFC 9113 section 3.1 removed the upgrade to h2c; passed on it would let a client speak past the proxy. And there
+    // is one tunnel to ask for at a time.
+    let is_wanted =
+        |value| head.asked != Asked::Connect && list(value).next().is_some() && !list(value).any(is_h2c);
     head.is_upgrade = options.upgrade && upgrade.is_some_and(is_wanted);
 }
 
@@ -231,7 +240,8 @@ fn settle_target(head: &mut RequestHead, bytes: &[u8], method: &str, raw: Span) 
     let host = single_host(head, bytes)?;
     let (form, authority, path_and_query) = split_target(target, method).ok_or(ParseError::Target)?;
     if let Some(authority) = authority {
-        if !is_valid_authority(authority) {
+        // RFC 9110 section 9.3.6: without a port there is nowhere to connect to.
+        if !is_valid_authority(authority) || form == TargetForm::Authority && !has_port(authority) {
             return Err(ParseError::Target);
         }
         if host.is_some_and(|host| !bytes[host].eq_ignore_ascii_case(authority)) {
@@ -242,9 +252,10 @@ fn settle_target(head: &mut RequestHead, bytes: &[u8], method: &str, raw: Span) 
         head.authority = host.unwrap_or_default();
     }
     let query_at = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
+    let path = if form == TargetForm::Authority { &[] } else { &path_and_query[..query_at] };
     head.target = Target {
         form,
-        path: Span::of(&path_and_query[..query_at], bytes),
+        path: Span::of(path, bytes),
         query: Span::of(&path_and_query[query_at..], bytes),
         path_and_query: Span::of(path_and_query, bytes),
         raw,
@@ -265,7 +276,7 @@ fn single_host(head: &RequestHead, bytes: &[u8]) -> Result<Option<Span>, ParseEr
 /// The target's form, its authority where it has one, and its path with the query.
 fn split_target<'a>(target: &'a [u8], method: &str) -> Option<(TargetForm, Option<&'a [u8]>, &'a [u8])> {
     if method == "CONNECT" {
-        return Some((TargetForm::Authority, Some(target), &target[..0]));
+        return Some((TargetForm::Authority, Some(target), target));
     }
     if target.first() == Some(&b'/') {
         return Some((TargetForm::Origin, None, target));

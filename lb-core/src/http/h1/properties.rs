@@ -7,7 +7,7 @@ use super::parse;
 use crate::fuzz::reference::{self, Body};
 use crate::http::edits::HeaderEdits;
 use crate::http::filter::Edits;
-use crate::http::head::{BodyLength, Known, RequestHead, ResponseHead, Target};
+use crate::http::head::{Asked, BodyLength, Known, RequestHead, ResponseHead, Target, TargetForm};
 use crate::http::outgoing::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence};
 
 const MAX_FIELDS: usize = 128;
@@ -56,11 +56,9 @@ pub(crate) fn request_head(mut bytes: &[u8]) {
 }
 
 fn send_request(head: &RequestHead, bytes: &[u8]) -> Option<Vec<u8>> {
-    let Target { path, path_and_query, .. } = head.target;
-    if &bytes[head.method] == b"CONNECT" {
-        return None;
-    }
-    let mut target = if bytes[path].is_empty() { b"/".to_vec() } else { Vec::new() };
+    let Target { form, path, path_and_query, .. } = head.target;
+    let is_bare = bytes[path].is_empty() && form != TargetForm::Authority;
+    let mut target = if is_bare { b"/".to_vec() } else { Vec::new() };
     target.extend_from_slice(&bytes[path_and_query]);
     let mut sent = Vec::new();
     let (route, filters) = (HeaderEdits::new(), Edits::default());
@@ -98,9 +96,13 @@ fn check_hop_by_hop(sent: &[u8]) {
 /// As for requests.
 pub(crate) fn response_head(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
-    let is_answer_to_head = first & 1 == 1;
+    let (asked, method) = match first & 3 {
+        1 => (Asked::Head, &b"HEAD"[..]),
+        2 => (Asked::Connect, &b"CONNECT"[..]),
+        _ => (Asked::Other, &b"GET"[..]),
+    };
     let mut head = ResponseHead::default();
-    let parsed = parse::response(bytes, MAX_FIELDS, is_answer_to_head, &mut head);
+    let parsed = parse::response(bytes, MAX_FIELDS, asked, &mut head);
     let Ok(Some((length, framing))) = parsed else { return };
     let strict = reference::head(bytes).expect("a strict reader reads it");
     assert_eq!(strict.length, length);
@@ -110,16 +112,19 @@ pub(crate) fn response_head(bytes: &[u8]) {
         Framing::Chunked => Body::Chunked,
         Framing::UntilClose => Body::UntilClose,
     };
-    assert_eq!(strict.response_body(is_answer_to_head), Some((head.status, body)));
+    assert_eq!(strict.response_body(method), Some((head.status, body)));
     let is_chunked = head.body == BodyLength::Unknown;
     let mut sent = Vec::new();
     let (route, filters) = (HeaderEdits::new(), Edits::default());
     let edits = HeadEdits { route: &route, filters: &filters };
-    let (request, persistence) = (&RequestHead::default(), Persistence::Close);
+    let request = &RequestHead { asked, ..RequestHead::default() };
+    let is_tunnel = head.status != 101 && request.is_tunnel(head.status);
+    let persistence = if is_tunnel { Persistence::Connect } else { Persistence::Close };
     encode_response(&mut sent, &OutgoingResponse { head: &head, bytes, edits, request, persistence });
     check_hop_by_hop(&sent);
     let strict = reference::head(&sent).expect("checked above");
-    let framed = strict.response_body(is_answer_to_head).expect("a strict reader frames what is sent");
+    let framed = strict.response_body(method).expect("a strict reader frames what is sent");
+    assert!(!is_tunnel || strict.values("content-length").is_empty(), "a tunnel has no length");
     let expected = if is_chunked { Body::Chunked } else { body };
     assert_eq!(framed, (head.status, expected), "the client reads another framing");
 }

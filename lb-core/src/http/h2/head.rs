@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
 
 use crate::http::ends::{HeadError, HeadLimits, ParseError};
 use crate::http::h1;
-use crate::http::head::{BodyLength, RequestHead, ResponseHead, Version};
+use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead, Version};
 
 /// Writes a request's head down as HTTP/1 would have it, and reads it as HTTP/1 is read: whatever can't be told
 /// there without doubt is refused. `is_whole`: no body follows.
@@ -51,7 +51,7 @@ pub(super) fn read_response(
     parts: &response::Parts,
     is_whole: bool,
     limits: HeadLimits,
-    has_none: bool,
+    asked: Asked,
     bytes: &mut Vec<u8>,
     head: &mut ResponseHead,
 ) -> Result<(), HeadError> {
@@ -65,7 +65,7 @@ pub(super) fn read_response(
     if bytes.len() > limits.bytes {
         return Err(HeadError::TooLarge);
     }
-    let length = h1::parse_response(bytes, limits.fields, has_none, head)?.map(|(length, _)| length);
+    let length = h1::parse_response(bytes, limits.fields, asked, head)?.map(|(length, _)| length);
     if length != Some(bytes.len()) {
         return Err(ParseError::Malformed.into());
     }

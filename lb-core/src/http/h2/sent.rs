@@ -16,7 +16,7 @@ use super::outbound::Outbound;
 use super::sessions::Slot;
 use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{HeadError, HeadLimits, ParseError, ServerEnd};
-use crate::http::head::{BodyLength, ResponseHead};
+use crate::http::head::{Asked, BodyLength, ResponseHead};
 use crate::http::outgoing::OutgoingRequest;
 use crate::net::Resources;
 
@@ -131,7 +131,7 @@ impl ServerEnd for SentStream {
         &mut self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
-        is_answer_to_head: bool,
+        asked: Asked,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
         ready!(self.poll_open(cx))?;
@@ -140,13 +140,13 @@ impl ServerEnd for SentStream {
         let read = match polled? {
             Head::Interim(response) => {
                 let (parts, ()) = response.into_parts();
-                read_response(&parts, true, limits, true, &mut self.head, head)
+                read_response(&parts, true, limits, Asked::Head, &mut self.head, head)
             }
             Head::Final(response) => {
                 let (parts, body) = response.into_parts();
                 let body = self.body.insert(Body::new(body));
                 let is_whole = body.is_ended();
-                read_response(&parts, is_whole, limits, is_answer_to_head, &mut self.head, head)
+                read_response(&parts, is_whole, limits, asked, &mut self.head, head)
             }
         };
         // There is nothing to change to (RFC 9113 section 8.6).

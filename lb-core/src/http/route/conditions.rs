@@ -14,6 +14,8 @@ pub(super) struct Conditions {
     /// One of these; none: every method.
     pub(super) methods: Vec<Method>,
     pub(super) headers: Vec<(HeaderName, Test)>,
+    /// It takes CONNECT, too.
+    pub(super) takes_connect: bool,
     /// Keys are decoded.
     pub(super) query: Vec<(Box<[u8]>, Test)>,
 }
@@ -37,8 +39,9 @@ impl Conditions {
                 .query
                 .is_some_and(|query| pairs(query).any(|(k, v)| is_decoded(k, key) && test.passes_encoded(v)))
         };
-        (self.methods.is_empty() || self.methods.iter().any(method))
-            && self.path.as_ref().is_none_or(|regex| regex.is_match(subject.path))
+        (self.takes_connect || subject.method != b"CONNECT")
+            && (self.methods.is_empty() || self.methods.iter().any(method))
+            && self.path.as_ref().is_none_or(|regex| !subject.path.is_empty() && regex.is_match(subject.path))
             && self.headers.iter().all(header)
             && self.query.iter().all(query)
     }
@@ -198,6 +201,7 @@ mod tests {
     #[test]
     fn all_conditions_must_hold() {
         let all = Conditions {
+            takes_connect: false,
             path: Some(Regex::new("^/v[0-9]+/").expect("a valid expression")),
             methods: vec![Method::GET],
             headers: vec![(HeaderName::from_static("x-a"), Test::Present)],

@@ -134,6 +134,15 @@ impl Match {
         self
     }
 
+    /// And takes CONNECT, too, which other routes don't. Such a request has neither path nor query, so that a route
+    /// with a condition on them never takes it. It is a server's to decide where its tunnels lead: a backend of servers
+    /// that open any is an open proxy.
+    #[must_use]
+    pub fn connect(mut self) -> Self {
+        self.conditions.takes_connect = true;
+        self
+    }
+
     /// What is wrong with the conditions, in the order in which they were given.
     pub fn problems(&self) -> &[RouteProblem] {
         &self.problems
@@ -141,8 +150,16 @@ impl Match {
 
     /// How many conditions there are beside the path's. Alternatives are one.
     pub(super) fn weight(&self) -> usize {
-        let Conditions { path: _, methods, headers, query } = &self.conditions;
+        let Conditions { path: _, methods, headers, query, takes_connect: _ } = &self.conditions;
         usize::from(!self.hosts.is_empty()) + usize::from(!methods.is_empty()) + headers.len() + query.len()
+    }
+
+    /// Whether it is to take CONNECT; then whether it can.
+    pub(super) fn connects(&self) -> Option<bool> {
+        let Conditions { methods, query, takes_connect, .. } = &self.conditions;
+        let has_method = methods.is_empty() || methods.contains(&Method::CONNECT);
+        let can = matches!(self.path, PathMatch::Any) && query.is_empty() && has_method;
+        takes_connect.then_some(can)
     }
 
     fn new(path: PathMatch) -> Self {

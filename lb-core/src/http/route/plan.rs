@@ -116,6 +116,12 @@ impl Route {
         Self { matching: self.matching.query(key, value), ..self }
     }
 
+    /// And takes CONNECT, too; see [`Match::connect`].
+    #[must_use]
+    pub fn connect(self) -> Self {
+        Self { matching: self.matching.connect(), ..self }
+    }
+
     /// Forwards to `backend`.
     #[must_use]
     pub fn to(self, backend: &Backend) -> Self {
@@ -182,7 +188,22 @@ impl Route {
         if matches!(self.action, Some(Action::Respond(_))) && self.rewrite.is_some() {
             problems.push(RouteProblem::NoEffect("a rewrite of the path"));
         }
+        problems.extend(self.connect_problem());
         problems
+    }
+
+    fn connect_problem(&self) -> Option<RouteProblem> {
+        let can = self.matching.connects()?;
+        let over_http2 = |backend: &Backend| backend.http2().then(|| backend.name().to_string());
+        match &self.action {
+            Some(Action::Redirect(_) | Action::Respond(_)) => Some(RouteProblem::NoEffect("connect")),
+            _ if !can => Some(RouteProblem::NeverConnects),
+            Some(Action::Backend(backend)) => over_http2(backend).map(RouteProblem::ConnectOverHttp2),
+            Some(Action::Split(split)) => {
+                split.backends().find_map(over_http2).map(RouteProblem::ConnectOverHttp2)
+            }
+            None => None,
+        }
     }
 
     fn finish(self) -> Result<(Match, Plan), Vec<RouteProblem>> {
@@ -328,6 +349,8 @@ mod tests {
     #[test]
     fn every_mistake_of_a_route_is_reported() {
         let shop = &backend("shop");
+        let over_http2 =
+            Backend::builder("h2").server("127.0.0.1:80").http2(true).build().expect("a backend");
         let edits = || HeaderEdits::new().set("x-a", "1").expect("valid");
         let cases = [
             (Route::any(), vec![RouteProblem::NoAction]),
@@ -348,6 +371,14 @@ mod tests {
                     RouteProblem::NoEffect("request_headers"),
                     RouteProblem::NoEffect("a rewrite of the path"),
                 ],
+            ),
+            (Route::prefix("/").connect().to(shop), vec![RouteProblem::NeverConnects]),
+            (Route::any().query("a", "1").connect().to(shop), vec![RouteProblem::NeverConnects]),
+            (Route::any().method("GET").connect().to(shop), vec![RouteProblem::NeverConnects]),
+            (Route::any().connect().respond(Respond::new(200)), vec![RouteProblem::NoEffect("connect")]),
+            (
+                Route::any().connect().split([(shop, 1), (&over_http2, 1)]),
+                vec![RouteProblem::ConnectOverHttp2("h2".into())],
             ),
             (
                 Route::any().host("a b").method("put").redirect(200, "/").to(shop),

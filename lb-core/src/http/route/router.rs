@@ -35,7 +35,7 @@ pub struct Router<T> {
 /// What of a request its route depends on.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// As [`normalise`](crate::http::path::normalise) gives it.
+    /// As [`normalise`](crate::http::path::normalise) gives it; empty where there is none, as in CONNECT.
     pub path: &'a [u8],
     /// As received; letter case, port and a trailing dot don't matter. Empty: none.
     pub host: &'a [u8],
