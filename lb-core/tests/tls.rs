@@ -4,11 +4,16 @@
 
 mod rig;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, Running, Wire, eventually, pattern};
 use lb_core::tls::{CertificateFiles, ClientCertificates, MinVersion, Termination};
 
 use rig::{Authority, Client};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 fn shop(origin: &Origin) -> Backend {
     Backend::builder("shop").server(origin.address()).build().unwrap()
@@ -253,6 +258,79 @@ fn renewed_certificates_are_taken_and_broken_ones_leave_the_old_in_place() {
     let expiry = proxy
         .metric(&format!("lb_tls_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}}"));
     assert_eq!(expiry, 4_102_444_800.0);
+}
+
+#[test]
+fn fifty_renewals_under_load_fail_no_handshake() {
+    let (authority, origin) = (Authority::new(), Origin::named("web1"));
+    let stem = authority.file().with_file_name("site");
+    // Key first, then the certificate: each renewal is half one for a moment.
+    let issue = || authority.issue_to(&stem, &["shop.example"], &rcgen::KeyPair::generate().unwrap(), |_| {});
+    let tls = Termination::builder().certificate(issue()).watch_every(Duration::from_millis(5));
+    let proxy = terminating(&origin, tls.build().unwrap());
+    let (address, is_over) = (proxy.address("web"), AtomicBool::new(false));
+    let handshakes_made = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let load = || {
+            while !is_over.load(Ordering::Relaxed) {
+                get(&mut rig::wire(Client::trusting(&authority).connect(&address, "shop.example")));
+                handshakes_made.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let clients = [scope.spawn(load), scope.spawn(load)];
+        for _ in 0..50 {
+            let files = issue();
+            let renewed = CertificateDer::from_pem_file(files.certificate_file()).unwrap();
+            let served = handshakes_made.load(Ordering::Relaxed);
+            eventually("the renewed one is shown, under load", || {
+                let client = Client::trusting(&authority).connect(&address, "shop.example");
+                let is_shown = client.conn.peer_certificates().unwrap()[0] == renewed;
+                is_shown && handshakes_made.load(Ordering::Relaxed) > served
+                    || clients.iter().any(|client| client.is_finished())
+            });
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let failed = |result: &&str| handshakes(&proxy, result) > 0.0;
+    let results = ["clear_text", "malformed", "incompatible", "no_protocol", "alert", "closed", "timeout"];
+    assert_eq!(results.iter().find(|result| failed(result)), None);
+    assert!(handshakes_made.into_inner() >= 50);
+}
+
+#[test]
+fn renewed_authorities_of_clients_are_taken_and_tickets_of_before_are_not() {
+    let (authority, origin) = (Authority::new(), Origin::named("web1"));
+    let (old, new) = (Authority::new(), Authority::new());
+    let (alice, bob) = (old.issue(&["alice"]), new.issue(&["bob"]));
+    let file = authority.file().with_file_name("clients.pem");
+    std::fs::copy(old.file(), &file).unwrap();
+    let tls = Termination::builder().certificate(authority.issue(&["shop.example"]));
+    let tls = tls.clients(ClientCertificates::required(&file)).watch_every(Duration::from_millis(5));
+    let proxy = terminating(&origin, tls.build().unwrap());
+    let showing = |files: &CertificateFiles| Client::trusting(&authority).showing(files);
+    let (alice, bob) = (showing(&alice), showing(&bob));
+    let connect = |client: &Client| client.connect(&proxy.address("web"), "shop.example");
+    let error = || proxy.handle().status().frontends[0].client_authorities.clone().unwrap().error;
+    let renewals = |result: &str| {
+        proxy.metric(&format!("lb_tls_certificate_renewals_total{{frontend=\"web\",result=\"{result}\"}}"))
+    };
+
+    get(&mut rig::wire(connect(&alice)));
+    get(&mut rig::wire(connect(&alice)));
+    assert_eq!(handshakes(&proxy, "resumed"), 1.0);
+    assert!(rig::is_refused(connect(&bob)));
+
+    let renewed = std::fs::read(new.file()).unwrap();
+    std::fs::write(&file, &renewed[..renewed.len() / 2]).unwrap();
+    eventually("half of a file is noticed", || error().is_some_and(|error| error.contains("clients.pem")));
+    eventually("it is counted", || renewals("error") >= 1.0);
+    get(&mut rig::wire(connect(&alice)));
+
+    std::fs::write(&file, &renewed).unwrap();
+    eventually("the new ones are taken", || renewals("success") == 1.0);
+    assert_eq!(error(), None);
+    assert!(rig::is_refused(connect(&alice)), "by a ticket");
+    get(&mut rig::wire(connect(&bob)));
 }
 
 #[cfg(feature = "config")]

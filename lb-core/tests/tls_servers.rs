@@ -4,6 +4,8 @@
 
 mod rig;
 
+use std::time::Duration;
+
 use lb_core::backend::{BackendBuilder, ServerState};
 use lb_core::prelude::*;
 use lb_core::proxy::ProxyBuilder;
@@ -155,7 +157,7 @@ fn health_checks_come_by_tls() {
         (HealthCheck::http("/"), &stranger, ServerState::Down, "connect: invalid peer certificate: "),
         (HealthCheck::tcp(), &stranger, ServerState::Down, "connect: invalid peer certificate: "),
     ] {
-        let check = check.interval(std::time::Duration::from_millis(10)).rise(1).fall(1);
+        let check = check.interval(Duration::from_millis(10)).rise(1).fall(1);
         let tls = Origination::builder().authorities(believed.file());
         let proxy = Running::start(proxy(shop(&origin, tls).health(check)));
         let server = || proxy.handle().status().backends[0].servers[0].server.clone();
@@ -178,6 +180,51 @@ fn a_reload_that_believes_otherwise_uses_no_connection_of_before() {
     assert_eq!(origin.connections(), 1);
     proxy.apply(believing(&stranger));
     assert_eq!(get(&proxy, "/").0, 502);
+}
+
+#[test]
+fn renewed_files_are_taken_and_broken_ones_leave_the_old_in_place() {
+    let (authority, stranger, clients) = (Authority::new(), Authority::new(), Authority::new());
+    let origin = secure_origin(Server::asking(&authority.issue(&["127.0.0.1"]), &clients));
+    let (ca, stem) = (stranger.file().with_file_name("servers.pem"), stranger.file().with_file_name("own"));
+    std::fs::copy(stranger.file(), &ca).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = stranger.issue_to(&stem, &["lb"], &key, |_| {});
+    let tls = Origination::builder().authorities(&ca).certificate(own.clone());
+    let proxy = Running::start(proxy(shop(&origin, tls.watch_every(Duration::from_millis(5)))));
+    let backend = || proxy.handle().status().backends[0].clone();
+    let renewals = |result: &str| {
+        proxy
+            .metric(&format!("lb_backend_certificate_renewals_total{{backend=\"shop\",result=\"{result}\"}}"))
+    };
+    assert_eq!(
+        (get(&proxy, "/close").0, renewals("success")),
+        (502, 0.0),
+        "by an authority that is not believed"
+    );
+
+    let believed = std::fs::read(authority.file()).unwrap();
+    std::fs::write(&ca, &believed[..believed.len() / 2]).unwrap();
+    eventually("half of a file is noticed", || backend().authorities.unwrap().error.is_some());
+    std::fs::write(&ca, &believed).unwrap();
+    eventually("the authorities are taken", || renewals("success") == 1.0);
+    assert_eq!(backend().authorities.unwrap().error, None);
+    assert_eq!(get(&proxy, "/close").0, 502, "showing a certificate that is not accepted");
+
+    std::fs::write(own.key_file(), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    eventually("another key is noticed", || backend().certificate.unwrap().error.is_some());
+    clients.issue_to(&stem, &["lb"], &key, |_| {});
+    eventually("the certificate is taken", || renewals("success") == 2.0);
+    assert_eq!(backend().certificate.unwrap().error, None);
+    let answer = |resumed| (200, format!("- resumed={resumed} certificate=true"));
+    assert_eq!(get(&proxy, "/close"), answer(false));
+    assert_eq!(get(&proxy, "/close"), answer(true));
+
+    // What is believed no longer is not resumed.
+    std::fs::copy(stranger.file(), &ca).unwrap();
+    eventually("they are taken back", || renewals("success") == 3.0);
+    assert_eq!(get(&proxy, "/").0, 502);
+    assert!(renewals("error") >= 2.0);
 }
 
 #[test]

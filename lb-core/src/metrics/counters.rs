@@ -43,7 +43,7 @@ pub struct FrontendCounters {
     sent_bytes: Counter,
     errors: [Counter; Reason::COUNT],
     handshakes: [Counter; HandshakeResult::COUNT],
-    renewals: [Counter; 2],
+    renewals: Renewals,
 }
 
 impl FrontendCounters {
@@ -67,9 +67,14 @@ impl FrontendCounters {
         self.handshakes[result as usize].increment();
     }
 
-    /// Counts a certificate whose files changed; `is_taken`: and that is in use now.
+    /// From now on its certificates are watched: so many renewals, of which there are none yet.
+    pub fn certificates_watched(&self) {
+        self.renewals.watched.increment();
+    }
+
+    /// Counts a certificate, or a file of authorities, that changed; `is_taken`: and that is in use now.
     pub fn certificate_renewed(&self, is_taken: bool) {
-        self.renewals[usize::from(is_taken)].increment();
+        self.renewals.count(is_taken);
     }
 
     /// Counts a call of accept that failed.
@@ -131,11 +136,8 @@ impl Exposed for FrontendCounters {
             for (result, count) in handshakes {
                 samples.counter(&names::TLS_HANDSHAKES_TOTAL, labels().chain([result.as_str()]), count);
             }
-            for (index, result) in ["error", "success"].into_iter().enumerate() {
-                let count = series.sum(|c| c.renewals[index].get());
-                samples.counter(&names::TLS_CERTIFICATE_RENEWALS_TOTAL, labels().chain([result]), count);
-            }
         }
+        Renewals::expose(series, |c| &c.renewals, &names::TLS_CERTIFICATE_RENEWALS_TOTAL, samples);
     }
 }
 
@@ -166,12 +168,23 @@ pub struct BackendCounters {
     /// From the start of connecting to the connection's being usable.
     pub connect_duration: Histogram,
     retries: Counter,
+    renewals: Renewals,
 }
 
 impl BackendCounters {
     /// Counts another try of a request or a connection.
     pub fn retry(&self) {
         self.retries.increment();
+    }
+
+    /// From now on its certificates are watched: so many renewals, of which there are none yet.
+    pub fn certificates_watched(&self) {
+        self.renewals.watched.increment();
+    }
+
+    /// Counts a certificate, or a file of authorities, that changed; `is_taken`: and that is in use now.
+    pub fn certificate_renewed(&self, is_taken: bool) {
+        self.renewals.count(is_taken);
     }
 }
 
@@ -182,6 +195,7 @@ impl Exposed for BackendCounters {
         let connects = HistogramTotals::of(series.shards().map(|c| &c.connect_duration));
         samples.histogram(&names::CONNECT_DURATION_SECONDS, series.labels(), &connects);
         samples.counter(&names::RETRIES_TOTAL, series.labels(), series.sum(|c| c.retries.get()));
+        Renewals::expose(series, |c| &c.renewals, &names::BACKEND_CERTIFICATE_RENEWALS_TOTAL, samples);
     }
 }
 
@@ -273,5 +287,29 @@ impl StatusClasses {
                 samples.counter(name, series.labels().chain([label]), count);
             }
         }
+    }
+}
+
+/// Counts files of TLS that were renewed.
+#[derive(Debug, Default)]
+struct Renewals {
+    watched: Counter,
+    refused: Counter,
+    taken: Counter,
+}
+
+impl Renewals {
+    fn count(&self, is_taken: bool) {
+        if is_taken { self.taken.increment() } else { self.refused.increment() }
+    }
+
+    fn expose<T>(series: &Sharded<T>, of: fn(&T) -> &Self, name: &names::Name, samples: &mut Samples) {
+        // Who has no such files says nothing of them.
+        if series.sum(|c| of(c).watched.get()) == 0 {
+            return;
+        }
+        let (refused, taken) = (series.sum(|c| of(c).refused.get()), series.sum(|c| of(c).taken.get()));
+        samples.counter(name, series.labels().chain(["error"]), refused);
+        samples.counter(name, series.labels().chain(["success"]), taken);
     }
 }

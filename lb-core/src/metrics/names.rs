@@ -46,7 +46,9 @@ names! {
     TLS_HANDSHAKES_TOTAL = Counter "lb_tls_handshakes_total" ["frontend", "result"]
         "TLS handshakes with clients: full, resumed by a ticket, or failed, by cause.";
     TLS_CERTIFICATE_RENEWALS_TOTAL = Counter "lb_tls_certificate_renewals_total" ["frontend", "result"]
-        "Certificates whose files changed: success, or error where the old one went on.";
+        "Certificates and authorities of clients whose files changed: success, or error where the old ones went on.";
+    BACKEND_CERTIFICATE_RENEWALS_TOTAL = Counter "lb_backend_certificate_renewals_total" ["backend", "result"]
+        "Certificates and authorities for servers whose files changed: success, or error where the old ones went on.";
     TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS = Gauge "lb_tls_certificate_expiry_timestamp_seconds" ["certificate"]
         "When a certificate's time is over, in seconds since 1970.";
     REQUEST_DURATION_SECONDS = Histogram "lb_request_duration_seconds" ["backend"]

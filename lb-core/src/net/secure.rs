@@ -3,16 +3,17 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use rustls::{CommonState, HandshakeKind};
+use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::Stream;
 use crate::metrics::HandshakeResult;
-use crate::tls::{Origination, Termination, subject_of};
+use crate::tls::{Offer, Origination, Termination, subject_of};
 
 /// TLS over another stream.
 ///
@@ -28,24 +29,24 @@ pub(crate) struct Secure {
 
 /// Ends the TLS of clients.
 #[derive(Clone)]
-pub(crate) struct Terminator(TlsAcceptor);
+pub(crate) struct Terminator(Arc<Offer<ServerConfig>>);
 
 /// Begins TLS to one server.
 #[derive(Clone)]
 pub(crate) struct Originator {
-    connector: TlsConnector,
+    offer: Arc<Offer<ClientConfig>>,
     name: ServerName<'static>,
 }
 
 impl Terminator {
     /// By `termination`, offering `protocols` by ALPN.
     pub(crate) fn new(termination: &Termination, protocols: &[&[u8]]) -> Self {
-        Self(TlsAcceptor::from(termination.config(protocols)))
+        Self(termination.offer(protocols))
     }
 
     /// Shakes hands with a client. Has no deadline of its own.
     pub(crate) async fn accept(&self, stream: Stream) -> Result<Stream, (io::Error, HandshakeResult)> {
-        let accepted = self.0.accept(stream).await;
+        let accepted = TlsAcceptor::from(self.0.config()).accept(stream).await;
         let tls = accepted.map_err(|error| {
             let result = result_of(&error);
             (error, result)
@@ -61,12 +62,13 @@ impl Originator {
     /// name that a certificate can have.
     pub(crate) fn new(origination: &Origination, host: Option<&str>, protocols: &[&[u8]]) -> Option<Self> {
         let name = origination.name(host)?;
-        Some(Self { connector: TlsConnector::from(origination.config(protocols)), name })
+        Some(Self { offer: origination.offer(protocols), name })
     }
 
     /// Shakes hands with a server. Has no deadline of its own.
     pub(crate) async fn connect(&self, stream: Stream) -> io::Result<Stream> {
-        let tls = self.connector.connect(self.name.clone(), stream).await?;
+        let connector = TlsConnector::from(self.offer.config());
+        let tls = connector.connect(self.name.clone(), stream).await?;
         let secure = Secure { tls: TlsStream::Client(tls), is_broken: false, subject: None };
         Ok(Stream::Tls(Box::new(secure)))
     }

@@ -38,7 +38,7 @@ pub(crate) fn is_certificate_refused(_: &io::Error) -> bool {
 
 impl Terminator {
     pub(crate) fn new(termination: &Termination, protocols: &[&[u8]]) -> Self {
-        Self(termination.config(protocols))
+        Self(termination.offer(protocols))
     }
 
     pub(crate) async fn accept(&self, _stream: Stream) -> Result<Stream, (io::Error, HandshakeResult)> {

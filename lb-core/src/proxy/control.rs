@@ -25,7 +25,7 @@ use crate::discovery::{self, Resolver};
 use crate::health;
 use crate::metrics::{CertificateGauge, EncodeError, Gauges, Metrics, ServerGauge};
 use crate::sys;
-use crate::tls::{self, Termination};
+use crate::tls::{self, Origination, Owner, Termination};
 use crate::upstream::SharedBackend;
 
 /// How long new names are looked up before their backends serve all the same.
@@ -230,6 +230,17 @@ impl ControlPlane {
         let roster = || Arc::clone(&shared.roster);
         tokio::spawn(health::run(roster(), self.metrics.clone(), stop.clone()));
         tokio::spawn(discovery::run(roster(), resolver.clone(), stop.clone()));
+        if let Some(origination) = shared.backend.tls() {
+            let (name, metrics) =
+                (Arc::clone(shared.backend.name()), self.metrics.backend(shared.backend.name()));
+            metrics.shard(0).certificates_watched();
+            let (stopped, origination) = (stop.clone(), origination.clone());
+            tokio::spawn(async move {
+                let counted = |is_taken| metrics.shard(0).certificate_renewed(is_taken);
+                let watching = tls::watch(Owner::Backend(&name), &origination, counted);
+                stopped.run_until_cancelled(watching).await
+            });
+        }
         stop
     }
 
@@ -238,12 +249,11 @@ impl ControlPlane {
         let stop = self.stop.child_token();
         let (stopped, frontend, termination) = (stop.clone(), Arc::clone(frontend), termination.clone());
         let metrics = self.metrics.frontend(&frontend);
+        metrics.shard(0).certificates_watched();
         tokio::spawn(async move {
             let counted = |is_taken| metrics.shard(0).certificate_renewed(is_taken);
-            tokio::select! {
-                () = stopped.cancelled() => {}
-                () = tls::watch(&frontend, &termination, counted) => {}
-            }
+            let watching = tls::watch(Owner::Frontend(&frontend), &termination, counted);
+            stopped.run_until_cancelled(watching).await
         });
         stop
     }
@@ -308,6 +318,7 @@ impl admin::Control for ControlPlane {
                     .as_ref()
                     .map(Termination::certificates)
                     .unwrap_or_default(),
+                client_authorities: frontend.termination.as_ref().and_then(Termination::client_authorities),
             }
         });
         let backends = running.rosters().map(|roster| {
@@ -319,6 +330,8 @@ impl admin::Control for ControlPlane {
             BackendStatus {
                 name: name.to_string(),
                 balance: roster.backend().policy().name().to_owned(),
+                authorities: roster.backend().tls().and_then(Origination::authorities),
+                certificate: roster.backend().tls().and_then(Origination::certificate),
                 servers: roster.status().into_iter().map(report).collect(),
             }
         });
@@ -354,11 +367,13 @@ impl Gauges for ControlPlane {
     }
 
     fn certificates(&self, visit: &mut dyn FnMut(CertificateGauge<'_>)) {
-        for frontend in lock(&self.running).frontends() {
-            for certificate in frontend.termination.iter().flat_map(Termination::certificates) {
-                let file = certificate.file.to_string_lossy();
-                visit(CertificateGauge { certificate: &file, not_after: certificate.not_after });
-            }
+        let running = lock(&self.running);
+        let shown = running.frontends().filter_map(|frontend| frontend.termination.as_ref());
+        let shown = shown.flat_map(Termination::certificates);
+        let own = running.rosters().filter_map(|roster| roster.backend().tls()?.certificate());
+        for certificate in shown.chain(own) {
+            let file = certificate.file.to_string_lossy();
+            visit(CertificateGauge { certificate: &file, not_after: certificate.not_after });
         }
     }
 

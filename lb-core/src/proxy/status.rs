@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::access_log::Stamp;
 use crate::backend::{CheckOutcome, ServerStatus};
-use crate::tls::CertificateStatus;
+use crate::tls::{AuthoritiesStatus, CertificateStatus};
 
 /// The whole proxy at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +59,8 @@ pub struct FrontendStatus {
     pub connections_total: u64,
     /// The certificates it shows; none in clear text.
     pub certificates: Vec<CertificateStatus>,
+    /// Whose certificates clients show; none where they are not asked.
+    pub client_authorities: Option<AuthoritiesStatus>,
 }
 
 /// A backend with its servers.
@@ -68,6 +70,10 @@ pub struct BackendStatus {
     pub name: String,
     /// Name of its policy.
     pub balance: String,
+    /// The authorities that its servers' certificates are signed by; none without TLS, or where they are the system's.
+    pub authorities: Option<AuthoritiesStatus>,
+    /// The certificate that its servers are shown.
+    pub certificate: Option<CertificateStatus>,
     /// Its servers, in the order of the configuration.
     pub servers: Vec<ServerReport>,
 }
@@ -119,7 +125,12 @@ fn frontend(frontend: &FrontendStatus) -> Value {
         "connections": frontend.connections,
         "connections_total": frontend.connections_total,
         "certificates": frontend.certificates.iter().map(certificate).collect::<Value>(),
+        "client_ca": frontend.client_authorities.as_ref().map(authorities),
     })
+}
+
+fn authorities(authorities: &AuthoritiesStatus) -> Value {
+    json!({ "file": authorities.file.to_string_lossy(), "error": authorities.error })
 }
 
 fn certificate(certificate: &CertificateStatus) -> Value {
@@ -135,6 +146,8 @@ fn backend(backend: &BackendStatus) -> Value {
     json!({
         "name": backend.name,
         "balance": backend.balance,
+        "ca": backend.authorities.as_ref().map(authorities),
+        "certificate": backend.certificate.as_ref().map(certificate),
         "servers": backend.servers.iter().map(server).collect::<Value>(),
     })
 }
@@ -220,10 +233,13 @@ mod tests {
                 connections: 5,
                 connections_total: 6,
                 certificates: Vec::new(),
+                client_authorities: Some(AuthoritiesStatus { file: "clients.pem".into(), error: None }),
             }],
             backends: vec![BackendStatus {
                 name: "shop".to_owned(),
                 balance: "round_robin".to_owned(),
+                authorities: None,
+                certificate: None,
                 servers: vec![ServerReport { server: web1(), requests: 7 }],
             }],
         };
@@ -239,11 +255,13 @@ mod tests {
             },
             "frontends": [{
                 "name": "web", "mode": "http", "listen": ["0.0.0.0:80"], "connections": 5, "connections_total": 6,
-                "certificates": [],
+                "certificates": [], "client_ca": { "file": "clients.pem", "error": null },
             }],
             "backends": [{
                 "name": "shop",
                 "balance": "round_robin",
+                "ca": null,
+                "certificate": null,
                 "servers": [{
                     "name": "web1", "address": "10.0.0.1:80", "state": "down", "available": false, "weight": 2,
                     "backup": false, "in_flight": 3, "requests": 7, "failures": 4, "ejected_seconds": 0.0,

@@ -104,6 +104,17 @@ impl Certificate {
         self.key.key.algorithm() == SignatureAlgorithm::ECDSA
     }
 
+    /// Whether clients can't tell it from `other`.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert && self.key.ocsp == other.key.ocsp
+    }
+
+    /// For people, with why what its files hold now is not in use.
+    pub(super) fn status(&self, error: Option<String>) -> CertificateStatus {
+        let (names, not_after) = (self.names.clone(), self.not_after);
+        CertificateStatus { file: self.files.certificate.clone(), names, not_after, error }
+    }
+
     /// What is to be warned of.
     pub(super) fn warning(&self, now: SystemTime) -> Option<TlsProblem> {
         let file = self.files.certificate.clone();

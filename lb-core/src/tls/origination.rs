@@ -1,16 +1,21 @@
 //! TLS to servers.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{Certificate, CertificateFiles};
+use super::authorities::{Authorities, AuthoritiesStatus};
+use super::certificate::{Certificate, CertificateFiles, CertificateStatus};
 use super::error::{TlsError, TlsPart, TlsProblem};
-use super::{pem, provider};
+use super::offers::{Offer, Offers};
+use super::provider;
+use super::watch::{LOOK, Renewal, Watched};
 
 /// How many servers' sessions are remembered, for all workers.
 const SESSIONS: usize = 1024;
@@ -27,19 +32,29 @@ pub struct Origination(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    config: ClientConfig,
-    identity: Identity,
-}
-
-/// What two originations are compared by.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
     /// What certificates must name, in place of the server's own host name.
     name: Option<ServerName<'static>>,
-    /// The authorities' subjects and keys, in their order.
-    authorities: Option<Vec<rustls_pki_types::TrustAnchor<'static>>>,
-    /// The chain that is shown.
-    chain: Option<Vec<CertificateDer<'static>>>,
+    files: Mutex<Files>,
+    offers: Offers<ClientConfig>,
+    every: Duration,
+}
+
+/// What was read from files.
+#[derive(Clone, Debug)]
+struct Files {
+    believed: Believed,
+    certificate: Option<Certificate>,
+    /// Why what the certificate's files hold now is not in use.
+    failure: Option<String>,
+}
+
+/// Which servers are believed.
+#[derive(Clone, Debug)]
+enum Believed {
+    Anybody,
+    /// Those whom the system trusts, as it did at the start.
+    System(Arc<RootCertStore>),
+    Signed(Authorities),
 }
 
 /// Collects an [`Origination`].
@@ -50,6 +65,7 @@ pub struct OriginationBuilder {
     name: Option<String>,
     certificate: Option<CertificateFiles>,
     skips_verification: bool,
+    every: Option<Duration>,
 }
 
 /// Leave to believe a server whatever certificate it shows.
@@ -70,29 +86,97 @@ impl Origination {
         OriginationBuilder::default()
     }
 
+    /// The authorities of its own, if it has some.
+    pub fn authorities(&self) -> Option<AuthoritiesStatus> {
+        match &self.files().believed {
+            Believed::Signed(authorities) => Some(authorities.status()),
+            Believed::Anybody | Believed::System(_) => None,
+        }
+    }
+
+    /// The certificate that servers are shown, if there is one.
+    pub fn certificate(&self) -> Option<CertificateStatus> {
+        let files = self.files();
+        files.certificate.as_ref().map(|certificate| certificate.status(files.failure.clone()))
+    }
+
+    /// Whether the certificate's time is over, nearly over (21 days) or has not begun.
+    pub fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
+        let files = self.files();
+        let warning = files.certificate.as_ref().and_then(|certificate| certificate.warning(now));
+        warning.map(|warning| (TlsPart::ClientCertificate, warning)).into_iter().collect()
+    }
+
     /// The finished configuration, offering these protocols by ALPN, in the order of preference. All that come from
     /// one origination share their sessions.
-    pub(crate) fn config(&self, protocols: &[&[u8]]) -> Arc<ClientConfig> {
-        let mut config = self.0.config.clone();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        Arc::new(config)
+    pub(crate) fn offer(&self, protocols: &[&[u8]]) -> Arc<Offer<ClientConfig>> {
+        self.0.offers.offer(protocols)
     }
 
     /// The name to ask a server for whose host is `host`; `None` where that is no name a certificate can have.
     pub(crate) fn name(&self, host: Option<&str>) -> Option<ServerName<'static>> {
-        self.0.identity.name.clone().or_else(|| server_name(host?).ok())
+        self.0.name.clone().or_else(|| server_name(host?).ok())
     }
 
     /// Whether there is a name to ask a server for whose host is `host`.
     pub(crate) fn has_name(&self, host: Option<&str>) -> bool {
         self.name(host).is_some()
     }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.0.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched for Origination {
+    /// Sessions of before are forgotten: what is believed is shown again.
+    fn renew(&self) -> Renewal {
+        let (mut renewal, mut files) = (Renewal::default(), self.files());
+        let mut fresh = files.clone();
+        fresh.renew(&mut renewal);
+        if !renewal.renewed.is_empty() {
+            match fresh.config() {
+                Ok(config) => self.0.offers.replace(config),
+                Err((_, problem)) => {
+                    let refused = renewal.renewed.drain(..).map(|file| (file, problem.clone()));
+                    renewal.refused.extend(refused);
+                    return renewal;
+                }
+            }
+        }
+        *files = fresh;
+        renewal
+    }
+
+    fn every(&self) -> Duration {
+        self.0.every
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let files = self.files();
+        let mut paths = Vec::new();
+        if let Believed::Signed(authorities) = &files.believed {
+            paths.push(authorities.file.clone());
+        }
+        let certificate = files.certificate.iter().flat_map(|certificate| certificate.files.paths());
+        paths.extend(certificate.map(Path::to_owned));
+        paths
+    }
+
+    fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
+        self.warnings(now)
+    }
 }
 
 /// Two are equal where servers are believed and told the same: a connection of one is good for the other.
 impl PartialEq for Origination {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.identity == other.0.identity
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return true;
+        }
+        // One at a time: whoever compares the other way round would wait for ever.
+        let files = self.files().clone();
+        self.0.name == other.0.name && files.is_same(&other.files())
     }
 }
 
@@ -121,67 +205,120 @@ impl OriginationBuilder {
         self
     }
 
+    /// How often the files are looked at for a renewal, which is taken once they have stayed the same between two looks.
+    /// Default 1 s.
+    pub fn watch_every(mut self, every: Duration) -> Self {
+        self.every = Some(every);
+        self
+    }
+
     /// Reads all files.
     ///
     /// # Errors
     /// Everything that is wrong with them.
     pub fn build(self) -> Result<Origination, TlsError> {
-        let Self { authorities, name, certificate, skips_verification } = self;
+        let Self { authorities, name, certificate, skips_verification, every } = self;
         let mut problems = Vec::new();
         let name = name.map(|name| server_name(&name)).transpose();
         let name = name.map_err(|problem| problems.push((TlsPart::ServerName, problem))).ok();
         let certificate = certificate.map(Certificate::load).transpose();
         let certificate =
             certificate.map_err(|problem| problems.push((TlsPart::ClientCertificate, problem))).ok();
-        let roots = if skips_verification { Ok(None) } else { roots(authorities).map(Some) };
-        let verifier = roots.and_then(|roots| verifier(roots.clone()).map(|verifier| (roots, verifier)));
-        let verifier = verifier.map_err(|problem| problems.push((TlsPart::Authorities, problem))).ok();
-        let (Some(name), Some(certificate), Some((roots, verifier))) = (name, certificate, verifier) else {
+        let believed = match authorities {
+            _ if skips_verification => Ok(Believed::Anybody),
+            Some(file) => Authorities::load(&file).map(Believed::Signed),
+            None => Ok(Believed::System(system_roots())),
+        };
+        let believed = believed.map_err(|problem| problems.push((TlsPart::Authorities, problem))).ok();
+        let (Some(name), Some(certificate), Some(believed)) = (name, certificate, believed) else {
             return Err(TlsError::new(problems));
         };
-        let chain = certificate.as_ref().map(|certificate| certificate.key.cert.clone());
+        let files = Files { believed, certificate, failure: None };
+        let config = files.config().map_err(|problem| TlsError::new(vec![problem]))?;
+        let (files, offers) = (Mutex::new(files), Offers::new(config));
+        Ok(Origination(Arc::new(Inner { name, files, offers, every: every.unwrap_or(LOOK) })))
+    }
+}
+
+impl Files {
+    /// With no session of before.
+    fn config(&self) -> Result<ClientConfig, (TlsPart, TlsProblem)> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::new(vec![(TlsPart::Whole, TlsProblem::Refused(error.to_string()))]))?
+            .map_err(|error| (TlsPart::Whole, TlsProblem::Refused(error.to_string())))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let mut config = match certificate {
+            .with_custom_certificate_verifier(
+                self.believed.verifier().map_err(|problem| (TlsPart::Authorities, problem))?,
+            );
+        let mut config = match &self.certificate {
             Some(certificate) => {
-                let shown = rustls::sign::SingleCertAndKey::from(Arc::clone(&certificate.key));
+                let shown = SingleCertAndKey::from(Arc::clone(&certificate.key));
                 builder.with_client_cert_resolver(Arc::new(shown))
             }
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        let identity = Identity { name, authorities: roots.map(|roots| roots.roots.clone()), chain };
-        Ok(Origination(Arc::new(Inner { config, identity })))
+        Ok(config)
     }
+
+    /// Reads the files again.
+    fn renew(&mut self, renewal: &mut Renewal) {
+        if let Believed::Signed(authorities) = &mut self.believed {
+            authorities.renew(renewal);
+        }
+        let Some(certificate) = &mut self.certificate else { return };
+        self.failure = None;
+        let file = certificate.files.certificate.clone();
+        match Certificate::load(certificate.files.clone()) {
+            Ok(fresh) if fresh.is_same(certificate) => {}
+            Ok(fresh) => {
+                *certificate = fresh;
+                renewal.renewed.push(file);
+            }
+            Err(problem) => {
+                self.failure = Some(problem.to_string());
+                renewal.refused.push((file, problem));
+            }
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let chain = |files: &Self| files.certificate.as_ref().map(|certificate| certificate.key.cert.clone());
+        self.believed == other.believed && chain(self) == chain(other)
+    }
+}
+
+/// Equal where the same servers are believed.
+impl PartialEq for Believed {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots().map(|roots| &roots.roots) == other.roots().map(|roots| &roots.roots)
+    }
+}
+
+impl Believed {
+    fn roots(&self) -> Option<&Arc<RootCertStore>> {
+        match self {
+            Self::Anybody => None,
+            Self::System(roots) => Some(roots),
+            Self::Signed(authorities) => Some(&authorities.roots),
+        }
+    }
+
+    fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsProblem> {
+        let Some(roots) = self.roots() else { return Ok(Arc::new(AnyCertificate)) };
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider()).build();
+        verifier.map(|verifier| verifier as _).map_err(|_| TlsProblem::NoSystemRoots)
+    }
+}
+
+fn system_roots() -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(roots)
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, TlsProblem> {
     ServerName::try_from(name.to_owned()).map_err(|_| TlsProblem::Name(name.to_owned()))
-}
-
-/// The authorities of `file`, or the system's.
-fn roots(file: Option<PathBuf>) -> Result<Arc<RootCertStore>, TlsProblem> {
-    let roots = match file {
-        Some(file) => pem::roots(&file)?,
-        None => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            roots
-        }
-    };
-    Ok(Arc::new(roots))
-}
-
-/// Believes what `roots` have signed; without any at all it believes anybody.
-fn verifier(roots: Option<Arc<RootCertStore>>) -> Result<Arc<dyn ServerCertVerifier>, TlsProblem> {
-    let Some(roots) = roots else { return Ok(Arc::new(AnyCertificate)) };
-    WebPkiServerVerifier::builder_with_provider(roots, provider())
-        .build()
-        .map(|verifier| verifier as _)
-        .map_err(|_| TlsProblem::NoSystemRoots)
 }
 
 /// Believes any certificate whose key the server has.

@@ -12,6 +12,7 @@ use rustls::{CipherSuite, SignatureScheme};
 use super::certificate::{Certificate, CertificateFiles, CertificateStatus};
 use super::error::{TlsPart, TlsProblem};
 use super::pem;
+use super::watch::Renewal;
 use crate::live::Live;
 
 /// Where certificates come from.
@@ -28,13 +29,6 @@ pub(super) struct Store {
     table: Live<Table>,
     /// What the files hold that could not be taken, by the certificate's file.
     failures: Mutex<BTreeMap<PathBuf, String>>,
-}
-
-/// What looking at the files again came to.
-#[derive(Debug, Default)]
-pub(super) struct Renewal {
-    pub(super) renewed: Vec<PathBuf>,
-    pub(super) refused: Vec<(PathBuf, TlsProblem)>,
 }
 
 impl Store {
@@ -80,7 +74,7 @@ impl Store {
             for files in files {
                 let known = table.certificates.iter().find(|known| known.files == files);
                 match (Certificate::load(files.clone()), known) {
-                    (Ok(fresh), Some(known)) if is_same(&fresh, known) => certificates.push(known.clone()),
+                    (Ok(fresh), Some(known)) if fresh.is_same(known) => certificates.push(known.clone()),
                     (Ok(fresh), _) => {
                         renewal.renewed.push(files.certificate);
                         certificates.push(fresh);
@@ -133,13 +127,8 @@ impl Store {
     pub(super) fn status(&self) -> Vec<CertificateStatus> {
         let table = self.table.load_full();
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let status = table.certificates.iter().map(|certificate| CertificateStatus {
-            file: certificate.files.certificate.clone(),
-            names: certificate.names.clone(),
-            not_after: certificate.not_after,
-            error: failures.remove(&certificate.files.certificate),
-        });
-        status.collect()
+        let mut failure = |certificate: &Certificate| failures.remove(&certificate.files.certificate);
+        table.certificates.iter().map(|certificate| certificate.status(failure(certificate))).collect()
     }
 }
 
@@ -200,10 +189,6 @@ fn files_in(directory: &Path) -> Result<Vec<CertificateFiles>, TlsProblem> {
         return Err(TlsProblem::EmptyDirectory { directory: directory.to_owned() });
     }
     Ok(all)
-}
-
-fn is_same(fresh: &Certificate, known: &Certificate) -> bool {
-    fresh.key.cert == known.key.cert && fresh.key.ocsp == known.key.ocsp
 }
 
 /// Certificates by name. Immutable: a renewal makes a new one.
@@ -289,85 +274,4 @@ fn suits(certificate: &Certificate, suites: &[CipherSuite]) -> bool {
 
 fn is_ed25519(certificate: &Certificate) -> bool {
     certificate.key.key.algorithm() == rustls::SignatureAlgorithm::ED25519
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-    use rcgen::{CertificateParams, KeyPair};
-    use rustls::pki_types::{CertificateDer, ServerName};
-    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
-
-    use super::*;
-    use crate::tls::Termination;
-
-    /// A certificate, and it with its key in PEM.
-    fn issue() -> (CertificateDer<'static>, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["shop.example".to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        (certificate.der().clone(), certificate.pem() + &key.serialize_pem())
-    }
-
-    /// A whole handshake in memory; the client believes `roots`.
-    fn shake_hands(termination: &Termination, roots: &Arc<RootCertStore>) -> Result<(), rustls::Error> {
-        let config = ClientConfig::builder_with_provider(crate::tls::provider());
-        let config = config.with_safe_default_protocol_versions()?.with_root_certificates(Arc::clone(roots));
-        let name = ServerName::try_from("shop.example").unwrap();
-        let mut client = ClientConnection::new(Arc::new(config.with_no_client_auth()), name)?;
-        let mut server = ServerConnection::new(termination.config(&[]))?;
-        let mut wire = Vec::new();
-        while client.is_handshaking() || server.is_handshaking() {
-            wire.clear();
-            client.write_tls(&mut wire).unwrap();
-            let mut sent = &wire[..];
-            while !sent.is_empty() {
-                server.read_tls(&mut sent).unwrap();
-                server.process_new_packets()?;
-            }
-            wire.clear();
-            server.write_tls(&mut wire).unwrap();
-            let mut sent = &wire[..];
-            while !sent.is_empty() {
-                client.read_tls(&mut sent).unwrap();
-                client.process_new_packets()?;
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn fifty_renewals_under_load_fail_no_handshake() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("site.pem");
-        let (issued, pems): (Vec<_>, Vec<_>) = (0..=50).map(|_| issue()).unzip();
-        let mut roots = RootCertStore::empty();
-        issued.into_iter().for_each(|certificate| roots.add(certificate).unwrap());
-        let roots = Arc::new(roots);
-        std::fs::write(&file, &pems[0]).unwrap();
-        let files = CertificateFiles::new(&file, &file);
-        let termination = Termination::builder().certificate(files).build().unwrap();
-        let (is_over, handshakes) = (AtomicBool::new(false), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            let load = || {
-                while !is_over.load(Ordering::Relaxed) {
-                    shake_hands(&termination, &roots).unwrap();
-                    handshakes.fetch_add(1, Ordering::Relaxed);
-                }
-            };
-            let threads = [scope.spawn(load), scope.spawn(load)];
-            for pem in &pems[1..] {
-                let served = handshakes.load(Ordering::Relaxed);
-                std::fs::write(&file, pem).unwrap();
-                assert_eq!(termination.renew().renewed, std::slice::from_ref(&file));
-                while handshakes.load(Ordering::Relaxed) == served && !threads.iter().any(|t| t.is_finished())
-                {
-                    std::thread::yield_now();
-                }
-            }
-            is_over.store(true, Ordering::Relaxed);
-        });
-        assert!(handshakes.into_inner() >= 50);
-    }
 }

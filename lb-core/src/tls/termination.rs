@@ -1,17 +1,21 @@
 //! TLS to clients.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 
+use super::authorities::{Authorities, AuthoritiesStatus};
 use super::certificate::{CertificateFiles, CertificateStatus};
 use super::error::{TlsError, TlsPart, TlsProblem};
-use super::store::{Renewal, Source, Store};
+use super::offers::{Offer, Offers};
+use super::provider;
+use super::store::{Source, Store};
 use super::tickets::Tickets;
-use super::{pem, provider};
+use super::watch::{LOOK, Renewal, Watched};
 
 /// How a frontend ends its clients' TLS: certificates, versions, what clients must show. Cheap to clone.
 ///
@@ -25,12 +29,25 @@ pub struct Termination(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    config: ServerConfig,
+    frame: Frame,
+    gate: Mutex<Gate>,
+    offers: Offers<ServerConfig>,
+    every: Duration,
+}
+
+/// What stays while clients' authorities come and go.
+#[derive(Debug)]
+struct Frame {
     store: Arc<Store>,
+    min_version: MinVersion,
+}
+
+/// What is asked of clients, and the tickets of those who passed.
+#[derive(Debug)]
+struct Gate {
+    clients: Option<(ClientCertificates, Authorities)>,
+    /// Invariant: read only by who lets in the clients that these authorities do.
     tickets: Arc<Tickets>,
-    clients: Option<ClientCertificates>,
-    /// The bytes of the authorities' file: tickets of one set of authorities are not good for another.
-    authorities: Vec<u8>,
 }
 
 /// Collects a [`Termination`].
@@ -40,6 +57,7 @@ pub struct TerminationBuilder {
     sources: Vec<Source>,
     min_version: MinVersion,
     clients: Option<ClientCertificates>,
+    every: Option<Duration>,
 }
 
 /// The oldest version of TLS that is spoken.
@@ -80,35 +98,109 @@ impl Termination {
 
     /// The certificates in use.
     pub fn certificates(&self) -> Vec<CertificateStatus> {
-        self.0.store.status()
+        self.0.frame.store.status()
     }
 
     /// Certificates whose time is over, nearly over (21 days) or has not begun.
     pub fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
-        self.0.store.warnings(now)
+        self.0.frame.store.warnings(now)
+    }
+
+    /// The authorities that sign clients' certificates, if any are asked for.
+    pub fn client_authorities(&self) -> Option<AuthoritiesStatus> {
+        self.gate().clients.as_ref().map(|(_, authorities)| authorities.status())
     }
 
     /// The finished configuration, offering these protocols by ALPN, in the order of preference.
-    pub(crate) fn config(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
-        let mut config = self.0.config.clone();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        Arc::new(config)
+    pub(crate) fn offer(&self, protocols: &[&[u8]]) -> Arc<Offer<ServerConfig>> {
+        self.0.offers.offer(protocols)
     }
 
     /// Goes on with the ticket keys of `before`, the same frontend's before a reload, if what it asked of its clients
     /// is the same: a resumed client is not asked again.
     pub(crate) fn inherit(&self, before: &Self) {
-        if self.0.clients == before.0.clients && self.0.authorities == before.0.authorities {
-            self.0.tickets.inherit(&before.0.tickets);
+        // One that is carried over as it is has them.
+        if Arc::ptr_eq(&self.0, &before.0) {
+            return;
+        }
+        let (gate, before) = (self.gate(), before.gate());
+        if gate.clients == before.clients {
+            gate.tickets.inherit(&before.tickets);
         }
     }
 
-    pub(super) fn renew(&self) -> Renewal {
-        self.0.store.renew()
+    /// New authorities come with new tickets: who was let in by the old ones is asked again.
+    fn renew_authorities(&self, renewal: &mut Renewal) {
+        let mut gate = self.gate();
+        let Some((clients, authorities)) = &mut gate.clients else { return };
+        let opened = authorities.renewed().and_then(|fresh| {
+            let fresh = fresh.map(|fresh| self.0.frame.open(Some((clients.clone(), fresh))));
+            fresh.transpose()
+        });
+        match opened {
+            Ok(Some((fresh, config))) => {
+                renewal.renewed.push(authorities.file.clone());
+                self.0.offers.replace(config);
+                *gate = fresh;
+            }
+            Ok(None) => authorities.renew(renewal),
+            Err(problem) => authorities.refuse(problem, renewal),
+        }
     }
 
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
-        self.0.store.paths()
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.0.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watched for Termination {
+    fn renew(&self) -> Renewal {
+        let mut renewal = self.0.frame.store.renew();
+        self.renew_authorities(&mut renewal);
+        renewal
+    }
+
+    fn every(&self) -> Duration {
+        self.0.every
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = self.0.frame.store.paths();
+        paths.extend(self.gate().clients.iter().map(|(_, authorities)| authorities.file.clone()));
+        paths
+    }
+
+    fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
+        self.0.frame.store.warnings(now)
+    }
+}
+
+impl Frame {
+    /// What lets in the clients that are asked for.
+    fn open(
+        &self,
+        clients: Option<(ClientCertificates, Authorities)>,
+    ) -> Result<(Gate, ServerConfig), TlsProblem> {
+        let refused = |error: rustls::Error| TlsProblem::Refused(error.to_string());
+        let tickets = Tickets::new().map_err(refused)?;
+        let versions: &[_] = match self.min_version {
+            MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            MinVersion::Tls13 => &[&rustls::version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .map_err(refused)?;
+        let mut config = match &clients {
+            Some((clients, authorities)) => {
+                builder.with_client_cert_verifier(verifier(clients, authorities)?)
+            }
+            None => builder.with_no_client_auth(),
+        }
+        .with_cert_resolver(Arc::clone(&self.store) as _);
+        config.ticketer = Arc::clone(&tickets) as _;
+        // Tickets carry the state: a cache would be memory and a lock that workers share.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok((Gate { clients, tickets }, config))
     }
 }
 
@@ -139,48 +231,41 @@ impl TerminationBuilder {
         self
     }
 
+    /// How often the files are looked at for a renewal, which is taken once they have stayed the same between two looks.
+    /// Default 1 s.
+    pub fn watch_every(mut self, every: Duration) -> Self {
+        self.every = Some(every);
+        self
+    }
+
     /// Reads all files.
     ///
     /// # Errors
     /// Everything that is wrong with them.
     pub fn build(self) -> Result<Termination, TlsError> {
-        let Self { sources, min_version, clients } = self;
+        let Self { sources, min_version, clients, every } = self;
         let mut problems = Vec::new();
         let store = Store::load(sources).map_err(|found| problems.extend(found)).ok();
-        let verifier = clients.as_ref().map(verifier).transpose();
-        let verifier = verifier.map_err(|problem| problems.push((TlsPart::Authorities, problem))).ok();
-        let refused = |error: &dyn ToString| {
-            TlsError::new(vec![(TlsPart::Whole, TlsProblem::Refused(error.to_string()))])
-        };
-        let (Some(store), Some(verifier)) = (store, verifier) else { return Err(TlsError::new(problems)) };
-        let tickets = Tickets::new().map_err(|error| refused(&error))?;
-        let store = Arc::new(store);
-        let versions: &[_] = match min_version {
-            MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            MinVersion::Tls13 => &[&rustls::version::TLS13],
-        };
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions)
-            .map_err(|error| refused(&error))?;
-        let mut config = match verifier {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
-            None => builder.with_no_client_auth(),
-        }
-        .with_cert_resolver(Arc::clone(&store) as _);
-        config.ticketer = Arc::clone(&tickets) as _;
-        // Tickets carry the state: a cache would be memory and a lock that workers share.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        let authorities = clients.as_ref().map(|clients| pem::read(&clients.authorities).unwrap_or_default());
-        let authorities = authorities.unwrap_or_default();
-        Ok(Termination(Arc::new(Inner { config, store, tickets, clients, authorities })))
+        let clients =
+            clients.map(|clients| Authorities::load(&clients.authorities).map(|found| (clients, found)));
+        let clients =
+            clients.transpose().map_err(|problem| problems.push((TlsPart::Authorities, problem))).ok();
+        let (Some(store), Some(clients)) = (store, clients) else { return Err(TlsError::new(problems)) };
+        let part = if clients.is_some() { TlsPart::Authorities } else { TlsPart::Whole };
+        let frame = Frame { store: Arc::new(store), min_version };
+        let (gate, config) = frame.open(clients).map_err(|problem| TlsError::new(vec![(part, problem)]))?;
+        let (gate, offers) = (Mutex::new(gate), Offers::new(config));
+        Ok(Termination(Arc::new(Inner { frame, gate, offers, every: every.unwrap_or(LOOK) })))
     }
 }
 
 fn verifier(
     clients: &ClientCertificates,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsProblem> {
-    let file: &Path = &clients.authorities;
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(file)?), provider());
+    authorities: &Authorities,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsProblem> {
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&authorities.roots), provider());
     let builder = if clients.is_required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| TlsProblem::Malformed { file: file.to_owned(), why: error.to_string() })
+    builder
+        .build()
+        .map_err(|error| TlsProblem::Malformed { file: authorities.file.clone(), why: error.to_string() })
 }

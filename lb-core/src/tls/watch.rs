@@ -1,82 +1,132 @@
-//! Renewed certificates are taken while the proxy runs.
+//! Renewed certificates and authorities are taken while the proxy runs.
 //!
-//! Names, times and sizes of the files are looked at every second: that works on network file systems and bind
+//! Names, times and sizes of the files are looked at, every second by default: that works on network file systems and bind
 //! mounts too, and for the symlink swaps of Kubernetes. What has changed is read once it has stayed the same for one
 //! more look, and again with the next change; a certificate and a key that don't belong together are most likely
 //! half of a renewal.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
-use super::Termination;
-use super::error::TlsProblem;
+use super::error::{TlsPart, TlsProblem};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are looked at, if nothing else is said.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// How often certificates near their end are warned of.
 const WARN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Follows the files of `termination` for as long as it is awaited. `counted` is told of each certificate that was
-/// taken or refused.
-pub(crate) async fn watch(frontend: &str, termination: &Termination, mut counted: impl FnMut(bool)) {
+/// What is made of files that may be renewed. Cheap to clone; all clones are the same.
+pub(crate) trait Watched: Clone + Send + 'static {
+    /// Reads the files again. What can't be taken leaves what is in use in its place.
+    fn renew(&self) -> Renewal;
+
+    /// How often the files are looked at.
+    fn every(&self) -> Duration;
+
+    /// The files to look at for changes, directories included.
+    fn paths(&self) -> Vec<PathBuf>;
+
+    /// Certificates whose time is over, nearly over (21 days) or has not begun.
+    fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)>;
+}
+
+/// What looking at the files again came to.
+#[derive(Debug, Default)]
+pub(crate) struct Renewal {
+    pub(super) renewed: Vec<PathBuf>,
+    pub(super) refused: Vec<(PathBuf, TlsProblem)>,
+}
+
+/// Whose files are watched, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner<'a> {
+    Frontend(&'a str),
+    Backend(&'a str),
+}
+
+/// Follows the files of `watched` for as long as it is awaited. `counted` is told of each certificate or file of
+/// authorities that was taken or refused.
+pub(crate) async fn watch(owner: Owner<'_>, watched: &impl Watched, mut counted: impl FnMut(bool)) {
     // The first look reads once more: something may have changed since the configuration was read.
     let mut taken = Vec::new();
-    let mut last = stamps(termination).await;
+    let mut last = stamps(watched).await;
     let mut warned: Option<tokio::time::Instant> = None;
     loop {
         if warned.is_none_or(|at| at.elapsed() >= WARN) {
             warned = Some(tokio::time::Instant::now());
-            for (_, problem) in termination.warnings(SystemTime::now()) {
-                tracing::warn!(frontend, %problem, "certificate");
+            for (_, problem) in watched.warnings(SystemTime::now()) {
+                owner.warn(&problem);
             }
         }
-        sleep(LOOK).await;
-        let now = stamps(termination).await;
+        sleep(watched.every()).await;
+        let now = stamps(watched).await;
         let is_quiet = std::mem::replace(&mut last, now.clone()) == now;
         if !is_quiet || now == taken {
             continue;
         }
         taken = now;
-        let Some(renewal) = blocking(termination, Termination::renew).await else { return };
+        let Some(renewal) = blocking(watched, Watched::renew).await else { return };
         for file in renewal.renewed {
-            tracing::info!(frontend, file = %file.display(), "certificate renewed");
+            owner.renewed(&file);
             counted(true);
             warned = None;
         }
         for (file, problem) in renewal.refused {
-            refuse(frontend, &file, &problem);
+            owner.refused(&file, &problem);
             counted(false);
         }
     }
 }
 
-fn refuse(frontend: &str, file: &std::path::Path, problem: &TlsProblem) {
-    tracing::error!(frontend, file = %file.display(), %problem, "certificate refused, the one from before goes on");
+impl Owner<'_> {
+    fn names(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Frontend(name) => (Some(name), None),
+            Self::Backend(name) => (None, Some(name)),
+        }
+    }
+
+    fn warn(&self, problem: &TlsProblem) {
+        let (frontend, backend) = self.names();
+        tracing::warn!(frontend, backend, %problem, "certificate");
+    }
+
+    fn renewed(&self, file: &Path) {
+        let (frontend, backend) = self.names();
+        tracing::info!(frontend, backend, file = %file.display(), "certificate renewed");
+    }
+
+    fn refused(&self, file: &Path, problem: &TlsProblem) {
+        let (frontend, backend) = self.names();
+        let file = file.display();
+        tracing::error!(frontend, backend, %file, %problem, "certificate refused, the one from before goes on");
+    }
 }
 
 /// What `stat` says of a file: when, how long and which it is. `None`: it is not there.
 type Stamp = (PathBuf, Option<(SystemTime, u64, u64)>);
 
-async fn stamps(termination: &Termination) -> Vec<Stamp> {
+async fn stamps(watched: &impl Watched) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
         let metadata = fs::metadata(&path).ok();
         let stamp = metadata.and_then(|found| Some((found.modified().ok()?, found.len(), found.ino())));
         (path, stamp)
     };
-    let stamps = move |termination: &Termination| termination.paths().into_iter().map(stamp).collect();
-    blocking(termination, stamps).await.unwrap_or_default()
+    blocking(watched, move |watched| watched.paths().into_iter().map(stamp).collect())
+        .await
+        .unwrap_or_default()
 }
 
 /// A network file system that hangs must not stop the control plane.
-async fn blocking<T: Send + 'static>(
-    termination: &Termination,
-    work: impl FnOnce(&Termination) -> T + Send + 'static,
+async fn blocking<W: Watched, T: Send + 'static>(
+    watched: &W,
+    work: impl FnOnce(&W) -> T + Send + 'static,
 ) -> Option<T> {
-    let termination = termination.clone();
-    tokio::task::spawn_blocking(move || work(&termination)).await.ok()
+    let watched = watched.clone();
+    tokio::task::spawn_blocking(move || work(&watched)).await.ok()
 }

@@ -103,7 +103,11 @@ pub(super) fn origination<'s>(
             problems.said(place(*part).unwrap_or(tls.place), problem);
         }
     };
-    builder.build().map_err(refused).ok()
+    let origination = builder.build().map_err(refused).ok()?;
+    for (part, warning) in origination.warnings(SystemTime::now()) {
+        odd(place(part).unwrap_or(tls.place), &warning, problems);
+    }
+    Some(origination)
 }
 
 /// Hands clients' subjects on, in a field that the proxy may write.

@@ -1,0 +1,68 @@
+//! Whose signatures are believed, as a file has it now.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+
+use super::error::TlsProblem;
+use super::pem;
+use super::watch::Renewal;
+
+/// A file of authorities in use, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthoritiesStatus {
+    /// The file they were read from.
+    pub file: PathBuf,
+    /// Why what it holds now is not in use; `None` if it is.
+    pub error: Option<String>,
+}
+
+/// Authorities, and the file they were read from.
+#[derive(Clone, Debug)]
+pub(super) struct Authorities {
+    pub(super) file: PathBuf,
+    pub(super) roots: Arc<RootCertStore>,
+    /// Why the file's content of now is not in use.
+    failure: Option<String>,
+}
+
+impl Authorities {
+    pub(super) fn load(file: &Path) -> Result<Self, TlsProblem> {
+        Ok(Self { file: file.to_owned(), roots: Arc::new(pem::roots(file)?), failure: None })
+    }
+
+    /// As the file has them now, if they are others.
+    pub(super) fn renewed(&self) -> Result<Option<Self>, TlsProblem> {
+        Self::load(&self.file).map(|fresh| (fresh != *self).then_some(fresh))
+    }
+
+    /// Takes what the file says now, if that is anything.
+    pub(super) fn renew(&mut self, renewal: &mut Renewal) {
+        match self.renewed() {
+            Ok(None) => self.failure = None,
+            Ok(Some(fresh)) => {
+                renewal.renewed.push(fresh.file.clone());
+                *self = fresh;
+            }
+            Err(problem) => self.refuse(problem, renewal),
+        }
+    }
+
+    /// Goes on with what is in use.
+    pub(super) fn refuse(&mut self, problem: TlsProblem, renewal: &mut Renewal) {
+        self.failure = Some(problem.to_string());
+        renewal.refused.push((self.file.clone(), problem));
+    }
+
+    pub(super) fn status(&self) -> AuthoritiesStatus {
+        AuthoritiesStatus { file: self.file.clone(), error: self.failure.clone() }
+    }
+}
+
+/// Two are equal where they believe the same.
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots
+    }
+}
