@@ -100,10 +100,11 @@ def forms(report: Report, stack: Stack) -> None:
 
 def races(report: Report, stack: Stack) -> None:
     name, fields = f"Sorb {uuid.uuid4().hex[:6]}", {"quantity": "5", "price": "1"}
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: stack.client().form("/admin", fields | {"name": name}), range(20)))
+    # Fewer than the service has threads: it is the order that is tried, not the load.
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: stack.client().form("/admin", fields | {"name": name}), range(8)))
     done = Counter((a.status, a.headers.get("location", "").split("=")[0]) for a in answers)
-    report.equal("one name twenty times at once: added once, updated by the others", done, {(303, "/admin?added"): 1, (303, "/admin?updated"): 19})
+    report.equal("one name eight times at once: added once, updated by the others", done, {(303, "/admin?added"): 1, (303, "/admin?updated"): 7})
     report.equal("and one item", item(stack, "web1", name), ("5", "1.00"))
 
 
