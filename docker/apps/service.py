@@ -79,7 +79,7 @@ def database() -> Engine:
     # but not as long as lb waits for the request (10 s).
     return create_engine(
         url, pool_pre_ping=True, pool_recycle=300, pool_timeout=8, pool_size=int(setting("DB_POOL", "16")),
-        max_overflow=0, connect_args={"connect_timeout": 2},
+        max_overflow=0, connect_args={"connect_timeout": 5},
     )
 
 

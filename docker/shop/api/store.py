@@ -31,7 +31,7 @@ def database() -> Engine:
         url, pool_pre_ping=True, pool_recycle=int(setting("DB_RECYCLE", "300")), pool_timeout=6,
         pool_size=int(setting("THREADS", "16")), max_overflow=0,
         # As bytes: PyMySQL would encode a password's é as Latin-1.
-        connect_args={"password": setting("DB_PASSWORD").encode(), "connect_timeout": 2, "read_timeout": 5, "write_timeout": 5},
+        connect_args={"password": setting("DB_PASSWORD").encode(), "connect_timeout": 4, "read_timeout": 5, "write_timeout": 5},
     )
 
 
