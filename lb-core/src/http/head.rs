@@ -3,7 +3,7 @@
 //! A head is parsed once and borrowed ever after; what changes on the way is a list of edits beside it
 //! ([`super::filter`]), and what is written out is made from both in one pass. Every protocol end produces this form.
 
-use std::ops::Index;
+use std::ops::{Index, Range};
 
 /// A range of a head's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,16 @@ pub(crate) struct Field {
     pub(crate) known: Known,
     /// Concerns this connection only and is not passed on (RFC 9110 section 7.6.1).
     pub(crate) is_hop_by_hop: bool,
+}
+
+impl Field {
+    /// Its line with the CRLF, where that stands as it is sent on: one space behind the colon, none behind the value.
+    pub(crate) fn line(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let (name_end, value_end) = (self.name.end as usize, self.value.end as usize);
+        let is_canonical = bytes.get(name_end..self.value.start as usize) == Some(b": ")
+            && bytes.get(value_end..value_end + 2) == Some(b"\r\n");
+        is_canonical.then_some(self.name.start as usize..value_end + 2)
+    }
 }
 
 /// The fields that the proxy itself has to understand, so that the rest of the code compares no strings.

@@ -107,7 +107,7 @@ impl OutgoingRequest<'_> {
     }
 
     /// The received fields that go on, but for the host and the length of the body.
-    pub(crate) fn received(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn received(&self) -> impl Iterator<Item = &Field> {
         let has_max_forwards = self.max_forwards().is_some();
         let passes = move |field: &&Field| {
             let is_ours = match field.known {
@@ -119,8 +119,7 @@ impl OutgoingRequest<'_> {
             };
             !is_ours && self.edits.pass(field, self.bytes)
         };
-        let name_and_value = |field: &Field| (&self.bytes[field.name], &self.bytes[field.value]);
-        self.head.fields.iter().filter(passes).map(name_and_value)
+        self.head.fields.iter().filter(passes)
     }
 }
 
@@ -131,7 +130,7 @@ impl OutgoingResponse<'_> {
     }
 
     /// The server's fields that go on, but for the length of a body.
-    pub(crate) fn received(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn received(&self) -> impl Iterator<Item = &Field> {
         // A response without content may still say how long the content would have been (RFC 9110 sections 8.6 and
         // 15.4.5), but never one of 1xx or 204, nor one that opens a tunnel (sections 8.6 and 9.3.6).
         let status = self.head.status;
@@ -145,8 +144,7 @@ impl OutgoingResponse<'_> {
             };
             !is_ours && self.edits.pass(field, self.bytes)
         };
-        let name_and_value = |field: &Field| (&self.bytes[field.name], &self.bytes[field.value]);
-        self.head.fields.iter().filter(passes).map(name_and_value)
+        self.head.fields.iter().filter(passes)
     }
 }
 
@@ -171,10 +169,6 @@ impl OutgoingReply<'_> {
 }
 
 /// The fields of an interim response that go on.
-pub(crate) fn interim_fields<'a>(
-    head: &'a ResponseHead,
-    bytes: &'a [u8],
-) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-    let passes = |field: &&Field| !field.is_hop_by_hop && field.known != Known::ContentLength;
-    head.fields.iter().filter(passes).map(|field| (&bytes[field.name], &bytes[field.value]))
+pub(crate) fn interim_fields(head: &ResponseHead) -> impl Iterator<Item = &Field> {
+    head.fields.iter().filter(|field| !field.is_hop_by_hop && field.known != Known::ContentLength)
 }

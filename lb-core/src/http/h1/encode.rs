@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use super::outgoing::Encoder;
-use crate::http::head::{BodyLength, Known, RequestHead, ResponseHead, Version};
+use crate::http::head::{BodyLength, Field, Known, RequestHead, ResponseHead, Version};
 use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse, Persistence, interim_fields};
 
 /// How a request's body goes to a server.
@@ -34,7 +34,7 @@ pub(crate) fn encode_request(queue: &mut Vec<u8>, request: &OutgoingRequest<'_>)
         write_decimal(queue, left);
         queue.extend_from_slice(b"\r\n");
     }
-    request.received().for_each(|(name, value)| write_field(queue, name, value));
+    write_received(queue, bytes, request.received());
     if let Some(forwarded) = forwarded {
         forwarded.write(queue, &head.fields, bytes);
     }
@@ -69,7 +69,7 @@ pub(crate) fn encode_response(queue: &mut Vec<u8>, response: &OutgoingResponse<'
     let OutgoingResponse { head, bytes, request, persistence, .. } = *response;
     queue.reserve(bytes.len() + 64);
     write_status_line(queue, head.status, &bytes[head.reason]);
-    response.received().for_each(|(name, value)| write_field(queue, name, value));
+    write_received(queue, bytes, response.received());
     if persistence == Persistence::Upgrade {
         for field in head.fields.iter().filter(|field| field.known == Known::Upgrade) {
             write_field(queue, b"upgrade", &bytes[field.value]);
@@ -88,7 +88,7 @@ pub(crate) fn encode_response(queue: &mut Vec<u8>, response: &OutgoingResponse<'
 /// Writes an interim response's head.
 pub(crate) fn encode_interim(queue: &mut Vec<u8>, head: &ResponseHead, bytes: &[u8]) {
     write_status_line(queue, head.status, &bytes[head.reason]);
-    interim_fields(head, bytes).for_each(|(name, value)| write_field(queue, name, value));
+    write_received(queue, bytes, interim_fields(head));
     queue.extend_from_slice(b"\r\n");
 }
 
@@ -113,6 +113,22 @@ fn write_status_line(queue: &mut Vec<u8>, status: u16, reason: &[u8]) {
     queue.push(b' ');
     queue.extend_from_slice(reason);
     queue.extend_from_slice(b"\r\n");
+}
+
+/// Lines that stand together as they are to be written go in one piece.
+fn write_received<'a>(queue: &mut Vec<u8>, bytes: &[u8], fields: impl Iterator<Item = &'a Field>) {
+    let mut lines = 0..0;
+    fields.for_each(|field| match field.line(bytes) {
+        Some(line) if line.start == lines.end => lines.end = line.end,
+        line => {
+            queue.extend_from_slice(&bytes[lines.clone()]);
+            if line.is_none() {
+                write_field(queue, &bytes[field.name], &bytes[field.value]);
+            }
+            lines = line.unwrap_or_default();
+        }
+    });
+    queue.extend_from_slice(&bytes[lines]);
 }
 
 fn write_field(queue: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -149,4 +165,31 @@ fn write_persistence(queue: &mut Vec<u8>, persistence: Persistence, request: &Re
         Persistence::Close => b"connection: close\r\n",
         Persistence::Upgrade => b"connection: upgrade\r\n",
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::parse_request;
+
+    #[test]
+    fn fields_go_on_in_one_form_however_they_came() {
+        let received =
+            b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nb: \r\nC:2\r\nD:  3\r\nE: 4 \t\r\nF: 5\r\nG: 6\r\n\r\n";
+        let mut head = RequestHead::default();
+        assert!(matches!(parse_request(received, 16, &mut head), Ok(Some(_))));
+        let sent = |names: &[&[u8]]| {
+            let mut queue = Vec::new();
+            let fields = head.fields.iter().filter(|field| names.contains(&&received[field.name]));
+            write_received(&mut queue, received, fields);
+            String::from_utf8(queue).unwrap()
+        };
+        assert_eq!(
+            sent(&[b"A", b"b", b"C", b"D", b"E", b"F", b"G"]),
+            "A: 1\r\nb: \r\nC: 2\r\nD: 3\r\nE: 4\r\nF: 5\r\nG: 6\r\n"
+        );
+        assert_eq!(sent(&[b"A", b"C", b"F"]), "A: 1\r\nC: 2\r\nF: 5\r\n");
+        assert_eq!(sent(&[b"Host", b"E"]), "Host: a\r\nE: 4\r\n");
+        assert_eq!(sent(&[]), "");
+    }
 }

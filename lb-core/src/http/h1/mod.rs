@@ -2,7 +2,7 @@
 //!
 //! One [`Connection`] serves both roles: messages come in by [`incoming`], go out by [`outgoing`]. What is ambiguous
 //! is refused where it is read ([`parse`], [`framing`], [`chunked`]); what goes out is written by [`encode`] from
-//! what was parsed, never copied through.
+//! what was parsed, in one form.
 
 mod chunked;
 mod connection;

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
 
 use crate::http::ends::{HeadError, HeadLimits, ParseError};
 use crate::http::h1;
-use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead, Version};
+use crate::http::head::{Asked, BodyLength, Field, RequestHead, ResponseHead, Version};
 
 /// Writes a request's head down as HTTP/1 would have it, and reads it as HTTP/1 is read: whatever can't be told
 /// there without doubt is refused. `is_whole`: no body follows.
@@ -85,6 +85,11 @@ pub(super) fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
         // It fails beyond 32,768 fields, far above every limit of ours.
         let _ = fields.try_append(name, value);
     }
+}
+
+/// The same for a field of a head.
+pub(super) fn append_field(fields: &mut HeaderMap, field: &Field, bytes: &[u8]) {
+    append(fields, &bytes[field.name], &bytes[field.value]);
 }
 
 /// Fields from lines that each end in CRLF.

@@ -11,7 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 
 use super::body::{Body, io_error};
-use super::head::{append, fields_of_lines, read_response};
+use super::head::{append, append_field, fields_of_lines, read_response};
 use super::outbound::Outbound;
 use super::sessions::Slot;
 use crate::http::body::{Payload, Sink, Source, SourceError};
@@ -213,7 +213,7 @@ impl Sink for SentStream {
 fn head_of(outgoing: &OutgoingRequest<'_>, scheme: &str) -> Option<Request<()>> {
     let head = outgoing.head;
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 6);
-    outgoing.received().for_each(|(name, value)| append(&mut fields, name, value));
+    outgoing.received().for_each(|field| append_field(&mut fields, field, outgoing.bytes));
     if let Some(forwarded) = outgoing.forwarded {
         let mut lines = Vec::with_capacity(128);
         forwarded.write(&mut lines, &head.fields, outgoing.bytes);

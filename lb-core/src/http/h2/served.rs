@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, reques
 
 use super::body::{Body, io_error};
 use super::connection::Origin;
-use super::head::{append, read_request};
+use super::head::{append, append_field, read_request};
 use super::outbound::Outbound;
 use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits};
@@ -172,7 +172,7 @@ impl ClientEnd for ServedStream {
         let mut response = Response::new(());
         if let Ok(status) = StatusCode::from_u16(head.status) {
             *response.status_mut() = status;
-            interim_fields(head, bytes).for_each(|(name, value)| append(response.headers_mut(), name, value));
+            interim_fields(head).for_each(|field| append_field(response.headers_mut(), field, bytes));
             // A stream that can't take it any more shows so where the response goes.
             let _ = self.respond.send_informational(response);
         }
@@ -180,7 +180,7 @@ impl ClientEnd for ServedStream {
 
     fn write_response(&mut self, response: OutgoingResponse<'_>) -> u64 {
         let mut fields = HeaderMap::with_capacity(response.head.fields.len() + 1);
-        response.received().for_each(|(name, value)| append(&mut fields, name, value));
+        response.received().for_each(|field| append_field(&mut fields, field, response.bytes));
         let has_body = match response.head.body {
             BodyLength::None => false,
             BodyLength::Known(length) => {
