@@ -30,6 +30,8 @@ pub struct Router<T> {
     beginnings: Beginnings,
     regexes: Candidates,
     any: Candidates,
+    /// Some route asks for a host.
+    asks_host: bool,
 }
 
 /// What of a request its route depends on.
@@ -78,9 +80,9 @@ impl<T> Router<T> {
 
     /// The same routes with other values.
     pub fn map<U>(self, mut value: impl FnMut(T) -> U) -> Router<U> {
-        let Self { routes, exact, prefixes, beginnings, regexes, any } = self;
+        let Self { routes, exact, prefixes, beginnings, regexes, any, asks_host } = self;
         let routes = routes.into_iter().map(|(conditions, former)| (conditions, value(former))).collect();
-        Router { routes, exact, prefixes, beginnings, regexes, any }
+        Router { routes, exact, prefixes, beginnings, regexes, any, asks_host }
     }
 
     /// The value of the route that takes the request, if any does.
@@ -89,7 +91,7 @@ impl<T> Router<T> {
     /// regular expression.
     pub fn find(&self, subject: &Subject<'_>) -> Option<&T> {
         let mut room = [0; HOST_BYTES];
-        let host = hosts::canonical(subject.host, &mut room);
+        let host = if self.asks_host { hosts::canonical(subject.host, &mut room) } else { &[] };
         let holds = |rank: usize| self.routes[rank].0.hold(subject);
         let first = |candidates: &Candidates| candidates.first(host, holds);
         let rank = (self.exact.get(subject.path).and_then(first))
@@ -111,6 +113,7 @@ impl<T> Router<T> {
         let mut beginnings: BTreeMap<_, Candidates> = BTreeMap::new();
         let (mut regexes, mut any) = (Candidates::default(), Candidates::default());
         let mut filed = Vec::with_capacity(routes.len());
+        let mut asks_host = false;
         for (rank, (made, value)) in routes.into_iter().enumerate() {
             let candidates = match made.path {
                 PathMatch::Exact(path) => exact.entry(path).or_default(),
@@ -120,9 +123,11 @@ impl<T> Router<T> {
                 PathMatch::Any => &mut any,
             };
             candidates.push(rank, &made.hosts);
+            asks_host |= !made.hosts.is_empty();
             filed.push((made.conditions, value));
         }
-        Self { routes: filed, exact, prefixes, beginnings: Beginnings::new(beginnings), regexes, any }
+        let beginnings = Beginnings::new(beginnings);
+        Self { routes: filed, exact, prefixes, beginnings, regexes, any, asks_host }
     }
 }
 
