@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,10 +41,20 @@ enum State {
     /// On its way through the frontend's entrance.
     Entering(Pin<Box<dyn Future<Output = After> + Send>>),
     Idle(Idle),
-    Active(ReusableBoxFuture<'static, After>),
+    Active(Active),
     Tunnel(Pin<Box<Upgraded>>),
     Multiplexed(Pin<Box<dyn Future<Output = ()> + Send>>),
     Closed,
+}
+
+/// Exchanges under way; in the end it gives back the memory that they used.
+type Active = ReusableBoxFuture<'static, (After, Box<Scratch>)>;
+
+/// What [`exchanges`] run in, lent by the worker: the memory of their future, and theirs.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    future: Active,
+    scratch: Box<Scratch>,
 }
 
 /// How long a draining frontend waits for the first request of a connection that it has just accepted.
@@ -113,21 +123,23 @@ impl ClientConnection {
 
     /// Lets [`exchanges`] run in memory that the worker lends.
     fn activate(&self, idle: Idle) -> State {
-        State::Active(match self.entry.shared.exchanges.take() {
-            Some(mut future) => {
-                future.set(exchanges(idle));
+        State::Active(match self.entry.shared.desks.take() {
+            Some(Desk { mut future, scratch }) => {
+                future.set(exchanges(idle, scratch));
                 future
             }
-            None => ReusableBoxFuture::new(exchanges(idle)),
+            None => ReusableBoxFuture::new(exchanges(idle, Box::default())),
         })
     }
+}
 
-    fn settle(&mut self, after: After) -> State {
+impl State {
+    fn after(after: After) -> Self {
         match after {
-            After::Idle(idle) => State::Idle(idle),
-            After::Tunnel(tunnel) => State::Tunnel(tunnel),
-            After::Multiplexed(connection) => State::Multiplexed(connection),
-            After::Closed => State::Closed,
+            After::Idle(idle) => Self::Idle(idle),
+            After::Tunnel(tunnel) => Self::Tunnel(tunnel),
+            After::Multiplexed(connection) => Self::Multiplexed(connection),
+            After::Closed => Self::Closed,
         }
     }
 }
@@ -141,42 +153,24 @@ impl Future for ClientConnection {
             return Poll::Ready(());
         }
         loop {
-            this.state = match std::mem::replace(&mut this.state, State::Closed) {
-                State::Entering(mut entering) => match entering.as_mut().poll(cx) {
-                    Poll::Ready(after) => this.settle(after),
-                    Poll::Pending => {
-                        this.state = State::Entering(entering);
-                        return Poll::Pending;
+            this.state = match &mut this.state {
+                State::Entering(entering) => State::after(ready!(entering.as_mut().poll(cx))),
+                State::Idle(idle) => {
+                    let is_readable = ready!(idle.poll_readable(cx));
+                    match std::mem::replace(&mut this.state, State::Closed) {
+                        State::Idle(idle) if is_readable => this.activate(idle),
+                        _ => return Poll::Ready(()),
                     }
-                },
-                State::Idle(mut idle) => match idle.poll_readable(cx) {
-                    Poll::Ready(true) => this.activate(idle),
-                    Poll::Ready(false) => return Poll::Ready(()),
-                    Poll::Pending => {
-                        this.state = State::Idle(idle);
-                        return Poll::Pending;
-                    }
-                },
-                State::Active(mut future) => match future.poll(cx) {
-                    Poll::Ready(after) => {
-                        this.entry.shared.exchanges.put(future);
-                        this.settle(after)
-                    }
-                    Poll::Pending => {
-                        this.state = State::Active(future);
-                        return Poll::Pending;
-                    }
-                },
-                State::Tunnel(mut tunnel) => {
-                    let polled = tunnel.as_mut().poll(cx);
-                    this.state = State::Tunnel(tunnel);
-                    return polled;
                 }
-                State::Multiplexed(mut connection) => {
-                    let polled = connection.as_mut().poll(cx);
-                    this.state = State::Multiplexed(connection);
-                    return polled;
+                State::Active(exchanges) => {
+                    let (after, scratch) = ready!(exchanges.poll(cx));
+                    if let State::Active(future) = std::mem::replace(&mut this.state, State::Closed) {
+                        this.entry.shared.desks.put(Desk { future, scratch });
+                    }
+                    State::after(after)
                 }
+                State::Tunnel(tunnel) => return tunnel.as_mut().poll(cx),
+                State::Multiplexed(connection) => return connection.as_mut().poll(cx),
                 State::Closed => return Poll::Ready(()),
             };
         }
@@ -244,7 +238,11 @@ async fn enter(idle: Idle) -> After {
 }
 
 /// Serves requests until the client has sent no further one yet.
-async fn exchanges(idle: Idle) -> After {
+async fn exchanges(idle: Idle, mut scratch: Box<Scratch>) -> (After, Box<Scratch>) {
+    (serve(idle, &mut scratch).await, scratch)
+}
+
+async fn serve(idle: Idle, scratch: &mut Scratch) -> After {
     let Idle { stream, mut peer } = idle;
     let shared = Arc::clone(&peer.entry.shared);
     let mut client = Connection::new(stream, &shared.resources);
@@ -258,15 +256,13 @@ async fn exchanges(idle: Idle) -> After {
             None => return After::Idle(Idle { stream: client.into_stream(&shared.resources), peer }),
         }
     }
-    let mut scratch = shared.scratch.take().unwrap_or_default();
     let (next, service) = loop {
         let service = peer.entry.service.load_full();
-        match Exchange::new(&mut peer, &mut client, &mut scratch, &service, &shared).run().await {
+        match Exchange::new(&mut peer, &mut client, scratch, &service, &shared).run().await {
             Next::Request if client.has_more() => tokio::task::coop::consume_budget().await,
             next => break (next, service),
         }
     };
-    shared.scratch.put(scratch);
     match next {
         Next::Request => After::Idle(Idle { stream: client.into_stream(&shared.resources), peer }),
         Next::Close => {

@@ -278,7 +278,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
 
     /// Counts and logs, and sets the clock for the next request. A tunnel is logged when it ends.
     fn settle(&mut self, next: &Next) {
-        let ended = Instant::now();
+        let ended = self.record.ended.unwrap_or_else(Instant::now);
         self.peer.deadline.set(ended + self.service.timeouts.idle);
         self.record.count(self.service, ended);
         if matches!(next, Next::Tunnel(_)) {

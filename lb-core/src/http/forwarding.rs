@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::body::{SourceError, Transfer, TransferError};
 use super::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use super::exchange::{Exchange, Next, Patience, Unserved};
@@ -520,10 +522,11 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
     }
 
     /// Gives the server's connection back to its pool, if it can serve again.
-    fn release(&self, upstream: &Upstream, reached: Reached) {
+    fn release(&mut self, upstream: &Upstream, reached: Reached) {
         let Reached { server, lease, .. } = reached;
-        let is_reusable = self.is_reusable(&server);
-        server.release(upstream, &lease, &self.shared.resources, is_reusable);
+        let now = *self.record.ended.insert(Instant::now());
+        let reusable_since = self.is_reusable(&server).then(|| now.into_std());
+        server.release(upstream, &lease, &self.shared.resources, reusable_since);
     }
 
     fn is_reusable(&self, server: &impl ServerEnd) -> bool {

@@ -31,6 +31,8 @@ pub(crate) struct Record {
     /// A server's response is what the client gets.
     pub(crate) is_answered: bool,
     pub(crate) retries: u32,
+    /// When the response had been passed on, if it was: the clock is not read twice.
+    pub(crate) ended: Option<Instant>,
 }
 
 impl Record {
@@ -47,6 +49,7 @@ impl Record {
             first_byte: None,
             is_answered: false,
             retries: 0,
+            ended: None,
         }
     }
 

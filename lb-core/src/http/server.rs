@@ -106,19 +106,19 @@ impl Server {
         }
     }
 
-    /// Gives back what was lent. `is_reusable`: the exchange has ended in order.
+    /// Gives back what was lent. `reusable_since`: the exchange ended in order then.
     pub(crate) fn release(
         self,
         upstream: &Upstream,
         lease: &Lease,
         resources: &Resources,
-        is_reusable: bool,
+        reusable_since: Option<Instant>,
     ) {
         match self {
             Self::Alone(connection) => {
                 let stream = connection.into_stream(resources);
-                if is_reusable {
-                    upstream.keep(lease, stream, Instant::now());
+                if let Some(now) = reusable_since {
+                    upstream.keep(lease, stream, now);
                 }
             }
             Self::Among(stream) => stream.end(resources),

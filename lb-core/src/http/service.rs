@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use tokio_util::sync::ReusableBoxFuture;
 
-use super::connection::{After, Scratch};
+use super::connection::{Desk, Scratch};
 use super::filter::Filter;
 use super::route::{Plan, Router};
 use super::settings::{FrontendTimeouts, Limits};
@@ -68,7 +67,7 @@ pub(crate) struct Shared {
     pub(crate) resources: Arc<Resources>,
     pub(crate) warnings: Warnings,
     pub(crate) scratch: Pool<Box<Scratch>>,
-    pub(crate) exchanges: Pool<ReusableBoxFuture<'static, After>>,
+    pub(crate) desks: Pool<Desk>,
 }
 
 impl Shared {
@@ -78,7 +77,7 @@ impl Shared {
             resources,
             warnings: Warnings::default(),
             scratch: Pool::new(EXCHANGES_RETAINED),
-            exchanges: Pool::new(EXCHANGES_RETAINED),
+            desks: Pool::new(EXCHANGES_RETAINED),
         }
     }
 }

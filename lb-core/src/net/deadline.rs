@@ -11,9 +11,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A request moves it several times, nearly always to a later time, so the timer behind it stays where it is and
 /// looks at the deadline when it fires: an exchange costs no timer operation in steady state, and a wait of 60 s
 /// behind one of 5 s costs twelve early wake-ups at most.
+///
+/// It belongs to one task for its whole life, by whose waker the timer wakes: until it fires it need not be polled
+/// again.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     at: Instant,
+    /// Invariant: polled since it was set.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -33,6 +37,9 @@ impl Deadline {
 
     /// Ready when the deadline has passed; otherwise the task wakes when it does.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.as_ref().is_some_and(|timer| timer.deadline() <= self.at && !timer.is_elapsed()) {
+            return Poll::Pending;
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.at)));
         if timer.deadline() > self.at {
             timer.as_mut().reset(self.at);

@@ -35,7 +35,7 @@ pub(crate) use linger::linger;
 pub(crate) use proxy_header::property as proxy_header_property;
 pub(crate) use proxy_header::{Introduction, Said};
 pub(crate) use pump::{Blocked, Pump, PumpEnd, PumpError};
-pub(crate) use resources::{Pool, Resources};
+pub(crate) use resources::{Pool, Resources, Space};
 pub(crate) use secure::{Originator, Secure, Terminator, is_certificate_refused};
 pub(crate) use stream::{ClientAddress, Listener, Stream};
 pub(crate) use tunnel::{Tunnel, TunnelEnd};

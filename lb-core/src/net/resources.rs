@@ -1,7 +1,7 @@
 //! What one worker lends to its connections while they move bytes.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Buffer;
 use crate::sys::Pipe;
@@ -24,40 +24,60 @@ const PIPES_RETAINED: usize = 32;
 /// A worker's buffers, queues and pipes.
 #[derive(Debug)]
 pub(crate) struct Resources {
-    buffers: Pool<Buffer>,
-    queues: Pool<Vec<u8>>,
+    heap: Mutex<Heap>,
     pipes: Pool<Pipe>,
+}
+
+/// What is free. One lock for both kinds, as connections take one of each.
+#[derive(Debug)]
+struct Heap {
+    buffers: Vec<Buffer>,
+    queues: Vec<Vec<u8>>,
+}
+
+/// What a connection reads into and writes from while messages are exchanged.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) buffer: Buffer,
+    pub(crate) queue: Vec<u8>,
 }
 
 impl Resources {
     pub(crate) fn new() -> Self {
         Self {
-            buffers: Pool::new(BUFFERS_RETAINED),
-            queues: Pool::new(QUEUES_RETAINED),
+            heap: Mutex::new(Heap {
+                buffers: Vec::with_capacity(BUFFERS_RETAINED),
+                queues: Vec::with_capacity(QUEUES_RETAINED),
+            }),
             pipes: Pool::new(PIPES_RETAINED),
         }
     }
 
-    pub(crate) fn take_buffer(&self) -> Buffer {
-        self.buffers.take().unwrap_or_else(|| Buffer::new(BUFFER_SIZE))
+    pub(crate) fn take_space(&self) -> Space {
+        let mut heap = self.heap();
+        Space { buffer: heap.take_buffer(), queue: heap.take_queue() }
     }
 
-    pub(crate) fn put_buffer(&self, mut buffer: Buffer) {
-        if buffer.capacity() == BUFFER_SIZE {
-            buffer.clear();
-            self.buffers.put(buffer);
-        }
+    pub(crate) fn put_space(&self, space: Space) {
+        let mut heap = self.heap();
+        heap.put_buffer(space.buffer);
+        heap.put_queue(space.queue);
+    }
+
+    pub(crate) fn take_buffer(&self) -> Buffer {
+        self.heap().take_buffer()
+    }
+
+    pub(crate) fn put_buffer(&self, buffer: Buffer) {
+        self.heap().put_buffer(buffer);
     }
 
     pub(crate) fn take_queue(&self) -> Vec<u8> {
-        self.queues.take().unwrap_or_else(|| Vec::with_capacity(QUEUE_SIZE))
+        self.heap().take_queue()
     }
 
-    pub(crate) fn put_queue(&self, mut queue: Vec<u8>) {
-        if queue.capacity() <= QUEUE_RETAINED_SIZE {
-            queue.clear();
-            self.queues.put(queue);
-        }
+    pub(crate) fn put_queue(&self, queue: Vec<u8>) {
+        self.heap().put_queue(queue);
     }
 
     pub(crate) fn take_pipe(&self) -> io::Result<Pipe> {
@@ -67,6 +87,35 @@ impl Resources {
     /// Takes back a pipe, which must be empty: bytes left in it would reach a stranger.
     pub(crate) fn put_pipe(&self, pipe: Pipe) {
         self.pipes.put(pipe);
+    }
+
+    /// As with a [`Pool`], nobody else ever takes this lock.
+    fn heap(&self) -> MutexGuard<'_, Heap> {
+        self.heap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Heap {
+    fn take_buffer(&mut self) -> Buffer {
+        self.buffers.pop().unwrap_or_else(|| Buffer::new(BUFFER_SIZE))
+    }
+
+    fn put_buffer(&mut self, mut buffer: Buffer) {
+        if buffer.capacity() == BUFFER_SIZE && self.buffers.len() < BUFFERS_RETAINED {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn take_queue(&mut self) -> Vec<u8> {
+        self.queues.pop().unwrap_or_else(|| Vec::with_capacity(QUEUE_SIZE))
+    }
+
+    fn put_queue(&mut self, mut queue: Vec<u8>) {
+        if queue.capacity() <= QUEUE_RETAINED_SIZE && self.queues.len() < QUEUES_RETAINED {
+            queue.clear();
+            self.queues.push(queue);
+        }
     }
 }
 

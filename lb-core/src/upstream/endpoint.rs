@@ -67,7 +67,8 @@ impl Endpoint {
     }
 
     /// The idle connection used last, if it is silent: one that was closed, or that says something nobody asked for,
-    /// must not answer a request.
+    /// must not answer a request. Asked here only, and by the sweep: what arrives while it waits counts as well as
+    /// what came behind the last response.
     pub(super) fn take_idle(&self) -> Option<Stream> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Idle { mut stream, .. }) = idle.pop() {
@@ -80,10 +81,7 @@ impl Endpoint {
 
     /// Keeps a connection whose last exchange ended in order. The limits are the snapshot's, not the server's, which
     /// outlives it.
-    pub(super) fn put_idle(&self, mut stream: Stream, limits: PoolLimits, now: Instant) {
-        if !stream.is_silent() {
-            return;
-        }
+    pub(super) fn put_idle(&self, stream: Stream, limits: PoolLimits, now: Instant) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < limits.idle_per_server {
             idle.push(Idle { stream, since: now });

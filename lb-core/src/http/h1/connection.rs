@@ -14,7 +14,7 @@ use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead};
 use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
-use crate::net::{Buffer, Resources, Said, Secure, Stream};
+use crate::net::{Buffer, Resources, Said, Secure, Space, Stream};
 
 /// A stream with the two halves that give its bytes their meaning.
 ///
@@ -32,18 +32,15 @@ pub(crate) struct Connection {
 impl Connection {
     /// Wraps a stream at the start of a message.
     pub(crate) fn new(stream: Stream, resources: &Resources) -> Self {
-        Self {
-            stream,
-            incoming: Incoming::new(resources.take_buffer()),
-            outgoing: Outgoing::new(resources.take_queue()),
-            ends_by_close: false,
-        }
+        let Space { buffer, queue } = resources.take_space();
+        let (incoming, outgoing) = (Incoming::new(buffer), Outgoing::new(queue));
+        Self { stream, incoming, outgoing, ends_by_close: false }
     }
 
     /// Gives the memory back and returns the stream.
     pub(crate) fn into_stream(self, resources: &Resources) -> Stream {
-        resources.put_buffer(self.incoming.into_buffer());
-        resources.put_queue(self.outgoing.into_queue());
+        let (buffer, queue) = (self.incoming.into_buffer(), self.outgoing.into_queue());
+        resources.put_space(Space { buffer, queue });
         self.stream
     }
 
