@@ -6,6 +6,7 @@ mod h2_client;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use h2::Reason;
 use http::HeaderMap;
@@ -264,8 +265,10 @@ async fn who_only_opens_and_resets_is_sent_away() {
     });
     let proxy = Running::in_front_of(&origin);
     let client = Client::connect(&proxy.address("web")).await;
+    // By time, not by count: how far a client gets ahead of a proxy that waits for its turn is the machine's to say.
+    let patience = Instant::now() + Duration::from_secs(60);
     for opened in 0.. {
-        assert!(opened < 10_000, "it may go on for ever");
+        assert!(Instant::now() < patience, "it may go on for ever");
         let Ok(mut requests) = client.requests.clone().ready().await else { break };
         let Ok((_, mut stream)) = requests.send_request(request("GET", "/"), true) else { break };
         // Some reach the server, so that not only the protocol's own limit counts.
