@@ -275,6 +275,7 @@ async fn serve(idle: Idle, scratch: &mut Scratch) -> After {
             After::Closed
         }
         Next::Tunnel(server) => {
+            let client = client.into_tunnel(&shared.resources);
             After::Tunnel(Box::pin(Upgraded::new(client, *server, peer, service, &shared)))
         }
     }

@@ -41,6 +41,12 @@ pub(crate) trait ClientEnd: Source + Sink {
         false
     }
 
+    /// Whether this response is one that the request may have.
+    fn admits(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
+        let _ = (head, bytes);
+        true
+    }
+
     /// The scheme of what is asked for.
     fn scheme(&self) -> &'static str {
         if self.is_secure() { "https" } else { "http" }
@@ -145,6 +151,9 @@ pub(crate) enum HeadError {
     TooManyFields,
     #[error("more interim responses than the limit")]
     TooManyInterims,
+    /// What is asked for is a protocol that the other end does not speak.
+    #[error("a tunnel for a protocol that is not known")]
+    UnknownProtocol,
     #[error(transparent)]
     Parse(ParseError),
     #[error(transparent)]

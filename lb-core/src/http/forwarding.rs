@@ -146,6 +146,9 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 Err(broken) => broken,
             };
             match broken {
+                Broken::Server { error: HeadError::UnknownProtocol, .. } => {
+                    return Err(Refusal::NO_TUNNEL.into());
+                }
                 Broken::Server { is_untouched: true, .. }
                     if is_replayable
                         && self.may_send_again(upstream, &reached.server)
@@ -406,9 +409,10 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         // pass for the new protocol's.
         let may_be_tunnel = request.is_upgrade == is_upgraded
             && self.client.is_body_ended()
-            && reached.server.is_alone()
+            && reached.server.can_tunnel()
             && reached.server.is_flushed();
-        if is_tunnel && !may_be_tunnel {
+        let is_admitted = self.client.admits(response, reached.server.head_bytes());
+        if is_tunnel && !may_be_tunnel || !is_admitted {
             return Err(Refusal::BAD_RESPONSE.into());
         }
         self.record.is_answered = true;
@@ -435,8 +439,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             Moved::Whole if is_tunnel => {
                 let Reached { server, lease, .. } = reached;
                 let idle = upstream.backend().timeouts().tunnel;
-                // Only a connection of its own could change its protocol.
-                let Some(server) = server.into_connection() else { return Ok(Next::Close) };
+                // It said that it can.
+                let Some(server) = server.into_tunnel(&self.shared.resources) else { return Ok(Next::Close) };
                 let line = Line {
                     record: self.record.clone(),
                     request: std::mem::take(&mut self.scratch.request),

@@ -33,6 +33,16 @@ impl Refusal {
     /// RFC 9110 section 9.3.8: what TRACE shows, credentials included, is better kept from whoever asks.
     pub(crate) const TRACE: Self =
         Self::keeping(StatusCode::METHOD_NOT_ALLOWED, Reason::BadRequest, "TRACE is not served here\n");
+    pub(crate) const UNKNOWN_PROTOCOL: Self = Self::keeping(
+        StatusCode::NOT_IMPLEMENTED,
+        Reason::BadRequest,
+        "this protocol is not tunnelled here\n",
+    );
+    pub(crate) const NO_TUNNEL: Self = Self::keeping(
+        StatusCode::NOT_IMPLEMENTED,
+        Reason::BadResponse,
+        "the server opens no tunnel for this protocol\n",
+    );
     pub(crate) const CLIENT_TIMEOUT: Self =
         Self::closing(StatusCode::REQUEST_TIMEOUT, Reason::ClientTimeout, "the request took too long\n");
     pub(crate) const HEAD_TOO_LARGE: Self = Self::closing(
@@ -69,6 +79,7 @@ impl Refusal {
             HeadError::Truncated | HeadError::Parse(_) | HeadError::TooManyInterims => {
                 Some(Self::BAD_REQUEST)
             }
+            HeadError::UnknownProtocol => Some(Self::UNKNOWN_PROTOCOL),
             HeadError::TooLarge | HeadError::TooManyFields => Some(Self::HEAD_TOO_LARGE),
             HeadError::TargetTooLong => Some(Self::TARGET_TOO_LONG),
         }

@@ -11,7 +11,7 @@ use super::h1::Connection;
 use super::h2::{PROTOCOL, SentStream, Sessions, Slot};
 use super::head::{Asked, ResponseHead};
 use super::outgoing::OutgoingRequest;
-use crate::net::{Introduction, Resources, Stream};
+use crate::net::{Buffer, Introduction, Resources, Stream};
 use crate::upstream::{ConnectError, Lease, Upstream};
 
 /// A way to a leased server, for one exchange.
@@ -86,8 +86,11 @@ impl Server {
     }
 
     /// Whether it can become a tunnel.
-    pub(crate) fn is_alone(&self) -> bool {
-        matches!(self, Self::Alone(_))
+    pub(crate) fn can_tunnel(&self) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Among(stream) => stream.is_tunnel(),
+        }
     }
 
     /// Its server has been silent for too long: further exchanges don't wait at this connection.
@@ -98,11 +101,11 @@ impl Server {
         }
     }
 
-    /// For a tunnel: the connection, if it is this exchange's own.
-    pub(crate) fn into_connection(self) -> Option<Connection> {
+    /// For a tunnel: the stream, and the buffer with what was read beyond the head.
+    pub(crate) fn into_tunnel(self, resources: &Resources) -> Option<(Stream, Buffer)> {
         match self {
-            Self::Alone(connection) => Some(connection),
-            Self::Among(_) => None,
+            Self::Alone(connection) => Some(connection.into_tunnel(resources)),
+            Self::Among(stream) => stream.into_tunnel(resources),
         }
     }
 

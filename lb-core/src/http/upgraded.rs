@@ -9,18 +9,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::Peer;
-use super::h1::Connection;
 use super::head::RequestHead;
 use super::record::Record;
 use super::service::{Service, Shared};
 use crate::metrics::Reason;
-use crate::net::{Stream, Tunnel, TunnelEnd};
+use crate::net::{Buffer, Stream, Tunnel, TunnelEnd};
 use crate::upstream::Lease;
 
 /// The server's side of an upgraded exchange.
 #[derive(Debug)]
 pub(crate) struct ServerSide {
-    pub(crate) server: Connection,
+    pub(crate) server: (Stream, Buffer),
     pub(crate) lease: Lease,
     /// How long the tunnel may be silent.
     pub(crate) idle: Duration,
@@ -57,15 +56,13 @@ pub(crate) struct Upgraded {
 
 impl Upgraded {
     pub(crate) fn new(
-        client: Connection,
+        (client, from_client): (Stream, Buffer),
         side: ServerSide,
         mut peer: Peer,
         service: Arc<Service>,
         shared: &Shared,
     ) -> Self {
-        let ServerSide { server, lease, idle, line } = side;
-        let (client, from_client) = client.into_tunnel(&shared.resources);
-        let (server, from_server) = server.into_tunnel(&shared.resources);
+        let ServerSide { server: (server, from_server), lease, idle, line } = side;
         let tunnel = Tunnel::with_read(from_client, from_server, &shared.resources);
         peer.deadline.set(Instant::now() + idle);
         Self {
@@ -81,6 +78,13 @@ impl Upgraded {
             down: 0,
             _lease: lease,
         }
+    }
+}
+
+impl Upgraded {
+    /// Whether the client broke it off.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.reason == Some(Reason::ClientAbort)
     }
 }
 

@@ -7,6 +7,7 @@
 mod accepted;
 mod admission;
 mod buffer;
+mod carried;
 mod client_hello;
 mod connections;
 mod deadline;
@@ -26,6 +27,8 @@ mod tunnel;
 pub use admission::Admission;
 
 pub(crate) use buffer::{Buffer, Fill};
+#[cfg(feature = "http")]
+pub(crate) use carried::Carried;
 pub(crate) use client_hello::ClientHello;
 pub(crate) use connections::{Connections, Registration};
 pub(crate) use deadline::Deadline;

@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::coop::unconstrained;
 
 use super::accepted::Accepted;
+use super::carried::Carried;
 use super::secure::Secure;
 use crate::sys::{BoundListener, accept};
 
@@ -29,6 +30,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<Secure>),
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only HTTP/2 carries streams"))]
+    Carried(Box<dyn Carried>),
 }
 
 impl Stream {
@@ -59,6 +62,7 @@ impl Stream {
                 Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
                 Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
                 Self::Tls(secure) => secure.poll_read(cx, buf),
+                Self::Carried(carried) => carried.poll_read(cx, buf),
             };
         }
     }
@@ -104,6 +108,10 @@ impl Stream {
                 (Self::Tcp(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
                 (Self::Unix(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
                 (Self::Tls(secure), _) => ready!(secure.poll_write(cx, slices))?,
+                (Self::Carried(carried), _) => {
+                    let first = slices.iter().find(|slice| !slice.is_empty());
+                    ready!(carried.poll_write(cx, first.map_or(&[], |slice| slice)))?
+                }
             };
         };
         if written == 0 {
@@ -119,6 +127,7 @@ impl Stream {
         match self {
             Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Tls(secure) => secure.poll_flush(cx),
+            Self::Carried(carried) => carried.poll_flush(cx),
         }
     }
 
@@ -126,7 +135,7 @@ impl Stream {
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
-            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) | Self::Carried(_) => true,
             Self::Tls(secure) => secure.is_flushed(),
         }
     }
@@ -138,6 +147,7 @@ impl Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(secure) => secure.poll_shutdown(cx),
+            Self::Carried(carried) => carried.poll_shutdown(cx),
         }
     }
 
@@ -152,6 +162,7 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
             Self::Tls(secure) => secure.poll_read_ready(cx),
+            Self::Carried(carried) => carried.poll_read_ready(cx),
         }
     }
 
@@ -186,7 +197,7 @@ impl Stream {
         let mut cx = Context::from_waker(Waker::noop());
         let interest = Interest::READABLE | Interest::WRITABLE;
         let seen = match self {
-            Self::Accepted(_) => return false,
+            Self::Accepted(_) | Self::Carried(_) => return false,
             Self::Tcp(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
             Self::Unix(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
             Self::Tls(secure) => return secure.socket().is_reset(),
@@ -199,7 +210,7 @@ impl Stream {
     pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             // Nearly always: its buffer is empty. [`try_io`](Self::try_io) registers it otherwise.
-            Self::Accepted(_) => Poll::Ready(Ok(())),
+            Self::Accepted(_) | Self::Carried(_) => Poll::Ready(Ok(())),
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
             Self::Tls(secure) => secure.socket_mut().poll_write_ready(cx),
@@ -208,7 +219,7 @@ impl Stream {
 
     /// Whether its bytes may be moved past this process by splice(2): those of TLS can't.
     pub(crate) fn can_splice(&self) -> bool {
-        !matches!(self, Self::Tls(_))
+        !matches!(self, Self::Tls(_) | Self::Carried(_))
     }
 
     /// Runs `io` on the socket, which must report `WouldBlock` for the readiness to be cleared.
@@ -227,7 +238,7 @@ impl Stream {
             }
             Self::Tcp(stream) => stream.try_io(interest, || io(stream.as_fd())),
             Self::Unix(stream) => stream.try_io(interest, || io(stream.as_fd())),
-            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Tls(_) | Self::Carried(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -254,6 +265,7 @@ impl Stream {
             }
             Self::Unix(_) => {}
             Self::Tls(secure) => secure.reset_on_close(),
+            Self::Carried(carried) => carried.reset(),
         }
     }
 
@@ -267,7 +279,7 @@ impl Stream {
         match self {
             Self::Accepted(accepted) => accepted.socket().ok()?.local_addr().ok(),
             Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Carried(_) => None,
             Self::Tls(secure) => secure.socket().local_addr(),
         }
     }
@@ -275,7 +287,7 @@ impl Stream {
     /// The TLS that protects it, if any does.
     pub(crate) fn secure(&self) -> Option<&Secure> {
         match self {
-            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) | Self::Carried(_) => None,
             Self::Tls(secure) => Some(secure),
         }
     }

@@ -47,6 +47,31 @@ impl Server {
         E: Future<Output = Option<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let mut builder = h2::server::Builder::new();
+        builder.max_concurrent_streams(max_streams);
+        Self::start_by(&builder, enter, answer).await
+    }
+
+    /// One that says with its settings that it takes extended CONNECT (RFC 8441 section 3).
+    pub(crate) async fn start_connecting<F: Future<Output = ()> + Send + 'static>(
+        answer: impl Fn(Asked) -> F + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let mut builder = h2::server::Builder::new();
+        builder.enable_connect_protocol();
+        Self::start_by(&builder, |stream| std::future::ready(Some(stream)), answer).await
+    }
+
+    async fn start_by<F, E, S>(
+        builder: &h2::server::Builder,
+        enter: impl Fn(TcpStream) -> E + Clone + Send + Sync + 'static,
+        answer: impl Fn(Asked) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+        E: Future<Output = Option<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let builder = builder.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (connections, leave) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -55,14 +80,11 @@ impl Server {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let connection = counted.fetch_add(1, Ordering::SeqCst) + 1;
-                let (enter, answer, told) = (enter.clone(), answer.clone(), Arc::clone(&told));
+                let (builder, enter) = (builder.clone(), enter.clone());
+                let (answer, told) = (answer.clone(), Arc::clone(&told));
                 tokio::spawn(async move {
                     let Some(stream) = enter(stream).await else { return };
-                    let mut builder = h2::server::Builder::new();
-                    let Ok(mut streams) = builder.max_concurrent_streams(max_streams).handshake(stream).await
-                    else {
-                        return;
-                    };
+                    let Ok(mut streams) = builder.handshake(stream).await else { return };
                     loop {
                         let accepted = tokio::select! {
                             accepted = streams.accept() => accepted,

@@ -76,6 +76,11 @@ impl Body {
         self.allowance = bytes;
     }
 
+    /// Of which any number of bytes may come, none of them twice.
+    pub(super) fn unbounded(self) -> Self {
+        Self { replay: None, allowance: u64::MAX, ..self }
+    }
+
     /// Whether all of it has been consumed.
     pub(super) fn is_ended(&self) -> bool {
         self.is_ended && self.frame.is_empty() && !self.has_replay()

@@ -15,8 +15,9 @@ use super::frames::Fault;
 use super::io::{Home, Io};
 use super::served::ServedStream;
 use crate::http::connection::Peer;
-use crate::http::exchange::Exchange;
+use crate::http::exchange::{Exchange, Next};
 use crate::http::service::Service;
+use crate::http::upgraded::Upgraded;
 use crate::net::{Said, Secure, Stream, linger};
 
 /// Streams that a client may have open at a time; what it opens beyond them is refused. RFC 9113 section 6.5.2 asks
@@ -131,6 +132,7 @@ async fn part(connection: Box<Connection>) {
 fn builder(service: &Service) -> server::Builder {
     let mut builder = server::Builder::new();
     builder
+        .enable_connect_protocol()
         .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -226,7 +228,16 @@ async fn exchange(mut stream: ServedStream, mut peer: Peer) -> Ended {
     let service = peer.entry.service.load_full();
     let mut scratch = shared.scratch.take().unwrap_or_default();
     // What becomes of the connection is not this stream's to say.
-    let _next = Exchange::new(&mut peer, &mut stream, &mut scratch, &service, &shared).run().await;
+    let next = Exchange::new(&mut peer, &mut stream, &mut scratch, &service, &shared).run().await;
     shared.scratch.put(scratch);
-    Ended { stream: stream.number(), was_reset: stream.end(&shared.resources) }
+    let number = stream.number();
+    if let Next::Tunnel(side) = next {
+        let Some(client) = stream.into_tunnel(&shared.resources) else {
+            return Ended { stream: number, was_reset: false };
+        };
+        let mut tunnel = Box::pin(Upgraded::new(client, *side, peer, service, &shared));
+        tunnel.as_mut().await;
+        return Ended { stream: number, was_reset: tunnel.is_broken_off() };
+    }
+    Ended { stream: number, was_reset: stream.end(&shared.resources) }
 }

@@ -3,21 +3,25 @@
 use http::uri::Uri;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
 
+use super::websocket;
 use crate::http::ends::{HeadError, HeadLimits, ParseError};
 use crate::http::h1;
 use crate::http::head::{Asked, BodyLength, Field, RequestHead, ResponseHead, Version};
 
 /// Writes a request's head down as HTTP/1 would have it, and reads it as HTTP/1 is read: whatever can't be told
-/// there without doubt is refused. `is_whole`: no body follows.
+/// there without doubt is refused. `is_whole`: no body follows. `key`: it is an extended CONNECT for a WebSocket, and
+/// HTTP/1 would upgrade to it by this key.
 pub(super) fn read_request(
     parts: &request::Parts,
+    key: Option<&str>,
     is_whole: bool,
     limits: HeadLimits,
     bytes: &mut Vec<u8>,
     head: &mut RequestHead,
 ) -> Result<(), HeadError> {
-    let target = target(parts);
-    for part in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+    let method = if key.is_some() { "GET" } else { parts.method.as_str() };
+    let target = if key.is_some() { path_of(parts) } else { target(parts) };
+    for part in [method, " ", target, " HTTP/1.1\r\n"] {
         bytes.extend_from_slice(part.as_bytes());
     }
     if bytes.len() > limits.bytes {
@@ -25,6 +29,11 @@ pub(super) fn read_request(
     }
     let has_host = write_host(&parts.uri, &parts.headers, bytes)?;
     write_fields(&parts.headers, has_host, bytes);
+    if let Some(key) = key {
+        write_field(bytes, "connection", b"upgrade");
+        write_field(bytes, "upgrade", websocket::PROTOCOL.as_bytes());
+        write_field(bytes, "sec-websocket-key", key.as_bytes());
+    }
     bytes.extend_from_slice(b"\r\n");
     if bytes.len() > limits.bytes {
         return Err(HeadError::TooLarge);
@@ -108,6 +117,10 @@ fn target(parts: &request::Parts) -> &str {
     if parts.method == http::Method::CONNECT {
         return parts.uri.authority().map_or("", |authority| authority.as_str());
     }
+    path_of(parts)
+}
+
+fn path_of(parts: &request::Parts) -> &str {
     parts.uri.path_and_query().map_or("/", |target| target.as_str())
 }
 

@@ -5,8 +5,12 @@
 //! there is refused here. A body ([`body`]) holds one frame at a time and gives its window back as the other end takes
 //! it. A client's connection ([`connection`]) is one task, each of its streams another. A server's connections ([`sessions`]) are kept by the endpoint, and each
 //! lends its streams to exchanges.
+//!
+//! A WebSocket is what it is in HTTP/1, an upgraded GET, to every exchange; what an extended CONNECT says otherwise is
+//! put in and taken out at the ends ([`websocket`]), and its bytes are a stream like any other ([`carrier`]).
 
 mod body;
+mod carrier;
 mod connection;
 mod frames;
 mod head;
@@ -15,6 +19,7 @@ mod outbound;
 mod sent;
 mod served;
 mod sessions;
+mod websocket;
 
 pub(crate) use connection::serve;
 pub(crate) use sent::SentStream;

@@ -6,19 +6,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use h2::client::ResponseFuture;
+use h2::ext::Protocol;
 use h2::{Reason, RecvStream};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, response};
+use tokio_util::sync::ReusableBoxFuture;
 
 use super::body::{Body, io_error};
+use super::carrier::Carrier;
 use super::head::{append, append_field, fields_of_lines, read_response};
 use super::outbound::Outbound;
 use super::sessions::Slot;
+use super::websocket;
 use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{HeadError, HeadLimits, ParseError, ServerEnd};
-use crate::http::head::{Asked, BodyLength, ResponseHead};
+use crate::http::head::{Asked, BodyLength, ResponseHead, values};
 use crate::http::outgoing::OutgoingRequest;
-use crate::net::Resources;
+use crate::net::{Buffer, Resources, Stream};
 
 /// One request to a server, and where its response comes from.
 #[derive(Debug)]
@@ -32,6 +36,13 @@ pub(crate) struct SentStream {
     has_interims: bool,
     head: Vec<u8>,
     body: Option<Body>,
+    /// It is to become a tunnel, as a client asked for by this key. The request has no body.
+    key: Option<Vec<u8>>,
+    /// It has become one.
+    is_tunnel: bool,
+    /// Until the server's settings are known.
+    greeting: Option<ReusableBoxFuture<'static, ()>>,
+    is_greeted: bool,
     /// The server has told that it did nothing with the request.
     is_refused: bool,
 }
@@ -53,6 +64,10 @@ impl SentStream {
             has_interims: true,
             head: resources.take_queue(),
             body: None,
+            key: None,
+            is_tunnel: false,
+            greeting: None,
+            is_greeted: false,
             is_refused: false,
         }
     }
@@ -60,6 +75,17 @@ impl SentStream {
     /// Gives the memory back; a stream that is not at its end is reset.
     pub(crate) fn end(self, resources: &Resources) {
         resources.put_queue(self.head);
+    }
+
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.is_tunnel
+    }
+
+    /// Its bytes as a stream, once it has become a tunnel.
+    pub(crate) fn into_tunnel(self, resources: &Resources) -> Option<(Stream, Buffer)> {
+        resources.put_queue(self.head);
+        let carrier = Carrier::new(self.body?, self.outbound?, Some(self.slot));
+        Some((Stream::Carried(Box::new(carrier)), resources.take_buffer()))
     }
 
     /// No further stream is opened on this connection.
@@ -75,6 +101,12 @@ impl SentStream {
             // Nothing of it has left.
             return Poll::Ready(Err(io_error(error)));
         }
+        if self.key.is_some() {
+            ready!(self.poll_greeted(cx));
+            if !self.slot.requests.is_extended_connect_protocol_enabled() {
+                return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+            }
+        }
         let Some(Queued { request, has_body }) = self.queued.take() else { return Poll::Ready(Ok(())) };
         let request = request.ok_or(io::ErrorKind::InvalidInput)?;
         let sent = self.slot.requests.send_request(request, !has_body);
@@ -82,6 +114,16 @@ impl SentStream {
         self.response = Some(response);
         self.outbound = Some(Outbound::new(stream, !has_body));
         Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the server's settings are known.
+    fn poll_greeted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_greeted && !self.slot.requests.is_extended_connect_protocol_enabled() {
+            let slot = &self.slot;
+            ready!(self.greeting.get_or_insert_with(|| ReusableBoxFuture::new(slot.greeted())).poll(cx));
+        }
+        self.is_greeted = true;
+        Poll::Ready(())
     }
 
     /// Remembers what the error says about the request (RFC 9113 section 8.7).
@@ -115,8 +157,12 @@ enum Head {
 
 impl ServerEnd for SentStream {
     fn write_request(&mut self, request: OutgoingRequest<'_>) {
-        let has_body = !matches!(request.head.body, BodyLength::None | BodyLength::Known(0));
-        self.queued = Some(Queued { request: head_of(&request, self.slot.scheme()), has_body });
+        self.key = websocket_key(&request);
+        let has_body =
+            self.key.is_some() || !matches!(request.head.body, BodyLength::None | BodyLength::Known(0));
+        let head = head_of(&request, self.slot.scheme());
+        let head = if self.key.is_some() { head.map(extended_connect) } else { head };
+        self.queued = Some(Queued { request: head, has_body });
     }
 
     fn has_written(&self) -> bool {
@@ -134,7 +180,12 @@ impl ServerEnd for SentStream {
         asked: Asked,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadError>> {
-        ready!(self.poll_open(cx))?;
+        match ready!(self.poll_open(cx)) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                return Poll::Ready(Err(HeadError::UnknownProtocol));
+            }
+            opened => opened?,
+        }
         let polled = ready!(self.poll_head(cx)).map_err(|error| self.failed(error));
         self.head.clear();
         let read = match polled? {
@@ -143,14 +194,21 @@ impl ServerEnd for SentStream {
                 read_response(&parts, true, limits, Asked::Head, &mut self.head, head)
             }
             Head::Final(response) => {
-                let (parts, body) = response.into_parts();
+                let (mut parts, body) = response.into_parts();
+                if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                    // There is nothing to change to (RFC 9113 section 8.6).
+                    return Poll::Ready(Err(ParseError::Status.into()));
+                }
+                if let Some(key) = self.key.as_ref().filter(|_| parts.status.is_success()) {
+                    self.is_tunnel = true;
+                    switch(&mut parts, key);
+                }
                 let body = self.body.insert(Body::new(body));
-                let is_whole = body.is_ended();
+                let is_whole = self.is_tunnel || body.is_ended();
                 read_response(&parts, is_whole, limits, asked, &mut self.head, head)
             }
         };
-        // There is nothing to change to (RFC 9113 section 8.6).
-        Poll::Ready(if head.status == 101 { Err(ParseError::Status.into()) } else { read })
+        Poll::Ready(read)
     }
 
     fn head_bytes(&self) -> &[u8] {
@@ -162,15 +220,15 @@ impl ServerEnd for SentStream {
     }
 
     fn is_body_ended(&self) -> bool {
-        self.body.as_ref().is_some_and(Body::is_ended)
+        self.is_tunnel || self.body.as_ref().is_some_and(Body::is_ended)
     }
 }
 
 impl Source for SentStream {
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
         match &mut self.body {
-            Some(body) => body.poll_payload(cx),
-            None => Poll::Ready(Ok(Payload::End)),
+            Some(body) if !self.is_tunnel => body.poll_payload(cx),
+            _ => Poll::Ready(Ok(Payload::End)),
         }
     }
 
@@ -198,6 +256,10 @@ impl Sink for SentStream {
         trailers: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_open(cx))?;
+        if self.key.is_some() && payload.is_empty() {
+            // The message is at its end, the stream is not.
+            return Poll::Ready(Ok(0));
+        }
         match &mut self.outbound {
             Some(outbound) => outbound.poll_send(cx, payload, is_last, trailers),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -207,6 +269,34 @@ impl Sink for SentStream {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_open(cx))?;
         self.outbound.as_mut().map_or(Poll::Ready(Ok(())), |outbound| outbound.poll_flush(cx))
+    }
+}
+
+/// The key of a request that asks for a WebSocket.
+fn websocket_key(outgoing: &OutgoingRequest<'_>) -> Option<Vec<u8>> {
+    let OutgoingRequest { head, bytes, .. } = *outgoing;
+    let field = |name: &'static [u8]| values(&head.fields, bytes, name).next();
+    let is_asked = head.is_upgrade
+        && field(b"upgrade").is_some_and(|value| value.eq_ignore_ascii_case(websocket::PROTOCOL.as_bytes()));
+    field(b"sec-websocket-key").filter(|_| is_asked).map(<[u8]>::to_vec)
+}
+
+/// The same request as HTTP/2 asks for it (RFC 8441 section 5).
+fn extended_connect(mut request: Request<()>) -> Request<()> {
+    request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
+    *request.method_mut() = http::Method::CONNECT;
+    request.extensions_mut().insert(Protocol::from_static(websocket::PROTOCOL));
+    request
+}
+
+/// The answer as HTTP/1 has it.
+fn switch(parts: &mut response::Parts, key: &[u8]) {
+    parts.status = StatusCode::SWITCHING_PROTOCOLS;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    parts.headers.insert(header::UPGRADE, HeaderValue::from_static(websocket::PROTOCOL));
+    if let Ok(accept) = HeaderValue::try_from(websocket::accept(key)) {
+        parts.headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
 }
 

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
 
 use super::body::{Body, io_error};
+use super::carrier::Carrier;
 use super::connection::Origin;
 use super::head::{append, append_field, read_request};
 use super::outbound::Outbound;
+use super::websocket;
 use crate::http::body::{Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits};
-use crate::http::head::{BodyLength, RequestHead, ResponseHead};
-use crate::http::outgoing::{OutgoingReply, OutgoingResponse, interim_fields};
-use crate::net::{Resources, Said};
+use crate::http::head::{BodyLength, RequestHead, ResponseHead, values};
+use crate::http::outgoing::{OutgoingReply, OutgoingResponse, Persistence, interim_fields};
+use crate::net::{Buffer, Resources, Said, Stream};
 
 /// One request of a client, and where its response goes.
 #[derive(Debug)]
@@ -28,6 +31,10 @@ pub(super) struct ServedStream {
     head: Vec<u8>,
     body: Body,
     respond: SendResponse<Bytes>,
+    /// It is to become a tunnel, for which the server has to answer to this key. Until then it has no body.
+    key: Option<String>,
+    /// It has become one.
+    is_tunnel: bool,
     /// Sent with the first of the body, so that one that never leaves can be replaced.
     queued: Option<Queued>,
     /// Present once a head was sent.
@@ -51,18 +58,33 @@ impl ServedStream {
         origin: Arc<Origin>,
         resources: &Resources,
     ) -> Self {
-        let (request, body) = request.into_parts();
+        let (mut request, body) = request.into_parts();
+        let protocol = request.extensions.get::<Protocol>();
+        let key =
+            protocol.filter(|protocol| protocol.as_str() == websocket::PROTOCOL).map(|_| websocket::key());
+        if key.is_some() {
+            request.headers.remove(header::SEC_WEBSOCKET_KEY);
+        }
         Self {
             origin,
             request: Some(request),
             head: resources.take_queue(),
             body: Body::replayable(body),
             respond,
+            key,
+            is_tunnel: false,
             queued: None,
             outbound: None,
             content: Bytes::new(),
             was_reset: false,
         }
+    }
+
+    /// Its bytes as a stream, once it has become a tunnel.
+    pub(super) fn into_tunnel(self, resources: &Resources) -> Option<(Stream, Buffer)> {
+        resources.put_queue(self.head);
+        let carrier = Carrier::new(self.body, self.outbound?, None);
+        Some((Stream::Carried(Box::new(carrier)), resources.take_buffer()))
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -125,7 +147,11 @@ impl ClientEnd for ServedStream {
         head: &mut RequestHead,
     ) -> Poll<Result<(), HeadError>> {
         let Some(request) = self.request.take() else { return Poll::Ready(Err(HeadError::Closed)) };
-        Poll::Ready(read_request(&request, self.body.is_ended(), limits, &mut self.head, head))
+        if request.extensions.get::<Protocol>().is_some() && self.key.is_none() {
+            return Poll::Ready(Err(HeadError::UnknownProtocol));
+        }
+        let is_whole = ClientEnd::is_body_ended(self);
+        Poll::Ready(read_request(&request, self.key.as_deref(), is_whole, limits, &mut self.head, head))
     }
 
     fn head_bytes(&self) -> &[u8] {
@@ -148,12 +174,26 @@ impl ClientEnd for ServedStream {
         self.origin.said.clone()
     }
 
+    fn admits(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
+        let Some(key) = &self.key else { return true };
+        match head.status {
+            101 => {
+                let mut accepts =
+                    values(&head.fields, bytes, header::SEC_WEBSOCKET_ACCEPT.as_str().as_bytes());
+                accepts.next() == Some(websocket::accept(key.as_bytes()).as_bytes())
+                    && accepts.next().is_none()
+            }
+            // The client would take it for a tunnel.
+            status => !(200..300).contains(&status),
+        }
+    }
+
     fn limit_body(&mut self, bytes: u64) {
         self.body.limit(bytes);
     }
 
     fn is_body_ended(&self) -> bool {
-        self.body.is_ended()
+        self.key.is_some() || self.body.is_ended()
     }
 
     fn is_replayable(&self) -> bool {
@@ -165,7 +205,7 @@ impl ClientEnd for ServedStream {
     }
 
     fn discard_body(&mut self) -> bool {
-        self.body.is_ended()
+        ClientEnd::is_body_ended(self)
     }
 
     fn write_interim(&mut self, head: &ResponseHead, bytes: &[u8]) {
@@ -190,6 +230,11 @@ impl ClientEnd for ServedStream {
             BodyLength::Unknown => true,
         };
         response.edits.fields().for_each(|(name, value)| append(&mut fields, name, value));
+        if response.persistence == Persistence::Upgrade {
+            fields.remove(header::SEC_WEBSOCKET_ACCEPT);
+            self.is_tunnel = true;
+            return self.queue(200, fields, true);
+        }
         self.queue(response.head.status, fields, has_body)
     }
 
@@ -221,6 +266,9 @@ impl ClientEnd for ServedStream {
 
 impl Source for ServedStream {
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
+        if self.key.is_some() {
+            return Poll::Ready(Ok(Payload::End));
+        }
         let polled = self.body.poll_payload(cx);
         self.was_reset |= matches!(polled, Poll::Ready(Err(SourceError::Io(_))));
         polled
@@ -248,6 +296,10 @@ impl Sink for ServedStream {
         trailers: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.send_head()?;
+        if self.is_tunnel {
+            // The message is at its end, the stream is not.
+            return Poll::Ready(Ok(payload.len()));
+        }
         let Some(outbound) = &mut self.outbound else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };

@@ -1,5 +1,6 @@
 //! The connections to one server that carry several exchanges at a time.
 
+use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
+use h2::{Ping, PingPong};
 use tokio::sync::MutexGuard;
 
 use super::body::io_error;
@@ -55,6 +57,8 @@ struct Load {
     /// No stream is to be opened any more. Nothing else is published by it.
     is_retired: AtomicBool,
     is_secure: bool,
+    /// By which who needs to know has heard the server's settings; absent once that is so.
+    ping: tokio::sync::Mutex<Option<PingPong>>,
 }
 
 /// Room for one stream on a connection, given back on drop.
@@ -89,9 +93,11 @@ impl Sessions {
 
     /// Begins to speak HTTP/2 over `stream`. Has no deadline of its own: it waits for no word of the server.
     pub(crate) async fn open(self: &Arc<Self>, stream: Stream, idle_timeout: Duration) -> io::Result<Slot> {
-        let load = Arc::new(Load { is_secure: stream.secure().is_some(), ..Load::default() });
+        let is_secure = stream.secure().is_some();
         let shaken = builder().handshake::<_, Bytes>(Io::new(stream)).await;
-        let (requests, connection) = shaken.map_err(io_error)?;
+        let (requests, mut connection) = shaken.map_err(io_error)?;
+        let ping = tokio::sync::Mutex::new(connection.ping_pong());
+        let load = Arc::new(Load { is_secure, ping, ..Load::default() });
         tokio::spawn(drive(connection, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
         let session = Session { requests, load };
         let slot = session.slot();
@@ -136,6 +142,19 @@ impl Slot {
     /// No further stream is opened on this connection.
     pub(super) fn retire(&self) {
         self.load.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Resolves when the server's settings are known: they come before its answer to a PING (RFC 9113 section 3.4).
+    pub(super) fn greeted(&self) -> impl Future<Output = ()> + Send + 'static {
+        let load = Arc::clone(&self.load);
+        async move {
+            let mut ping = load.ping.lock().await;
+            if let Some(ping_pong) = &mut *ping {
+                // Where it fails, so does whatever is sent next.
+                let _ = ping_pong.ping(Ping::opaque()).await;
+            }
+            *ping = None;
+        }
     }
 
     pub(super) fn scheme(&self) -> &'static str {

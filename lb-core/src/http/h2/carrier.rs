@@ -1,0 +1,67 @@
+//! A stream whose DATA is a tunnel's bytes (RFC 9113 section 8.5, RFC 8441 section 5).
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use h2::Reason;
+use tokio::io::ReadBuf;
+
+use super::body::Body;
+use super::outbound::Outbound;
+use super::sessions::Slot;
+use crate::http::body::{Payload, SourceError};
+use crate::net::Carried;
+
+/// Both directions of it.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    body: Body,
+    outbound: Outbound,
+    /// Taken for as long as the tunnel lasts, on a server's connection.
+    _slot: Option<Slot>,
+}
+
+impl Carrier {
+    pub(super) fn new(body: Body, outbound: Outbound, slot: Option<Slot>) -> Self {
+        Self { body: body.unbounded(), outbound, _slot: slot }
+    }
+
+    fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Payload>> {
+        self.body.poll_payload(cx).map_err(|error| match error {
+            SourceError::Io(error) => error,
+            error => io::Error::new(io::ErrorKind::InvalidData, error),
+        })
+    }
+}
+
+impl Carried for Carrier {
+    fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_payload(cx).map_ok(|_| ())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Payload::Some { .. } = ready!(self.poll_payload(cx))? {
+            let payload = self.body.payload();
+            let count = payload.len().min(buf.remaining());
+            buf.put_slice(&payload[..count]);
+            self.body.consume(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.outbound.poll_send(cx, bytes, false, &[])
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbound.poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbound.poll_send(cx, &[], true, &[]).map_ok(|_| ())
+    }
+
+    fn reset(&mut self) {
+        self.outbound.reset(Reason::CANCEL);
+    }
+}
