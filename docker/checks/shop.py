@@ -115,7 +115,7 @@ def faults(report: Report, stack: Stack) -> None:
             until(60, stack.is_healthy)
             report.check("and gets requests", until(20, lambda: common.served_by(stack, "/", "web1")))
         finally:
-            run("docker", "rm", "-f", squatter)
+            run("docker", "rm", "-f", "-v", squatter)
 
     under_load(report, stack, "web1 is recreated with another address", "/", new_address)
 
