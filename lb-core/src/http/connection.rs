@@ -246,7 +246,7 @@ async fn serve(idle: Idle, scratch: &mut Scratch) -> After {
     let Idle { stream, mut peer } = idle;
     let shared = Arc::clone(&peer.entry.shared);
     let mut client = Connection::new(stream, &shared.resources);
-    if peer.is_new && peer.entry.service.load().http2 {
+    if peer.is_new && speaks_http2(&peer, &client) {
         match begins_with(&mut client, &mut peer, PREFACE).await {
             Some(true) => {
                 let (stream, read) = client.into_read(&shared.resources);
@@ -279,6 +279,12 @@ async fn serve(idle: Idle, scratch: &mut Scratch) -> After {
             After::Tunnel(Box::pin(Upgraded::new(client, *server, peer, service, &shared)))
         }
     }
+}
+
+/// Whether HTTP/2 may begin here: not in clear text on a port of TLS.
+fn speaks_http2(peer: &Peer, client: &Connection) -> bool {
+    let service = peer.entry.service.load();
+    service.http2 && (service.entrance.tls.is_none() || client.is_secure())
 }
 
 /// Whether the client begins with `preface`: known at its first other byte, or when it takes too long. None: it has

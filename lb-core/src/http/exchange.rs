@@ -107,6 +107,10 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 Ok(Routed::Own(reply)) => Err(Unserved::Reply(reply, None)),
                 Err(refusal) => Err(refusal.into()),
             },
+            // Whatever it was meant to be, TLS is what is missing.
+            Err(Unread::Refused(Refusal { reason: Reason::BadRequest, .. })) if self.is_clear_text() => {
+                Err(Refusal::CLEAR_TEXT.into())
+            }
             Err(Unread::Refused(refusal)) => Err(refusal.into()),
             Err(Unread::Nothing) => return Next::Request,
             Err(Unread::Ended) => return Next::Close,
