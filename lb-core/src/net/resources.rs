@@ -1,7 +1,7 @@
 //! What one worker lends to its connections while they move bytes.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Buffer;
 use crate::sys::Pipe;
@@ -26,6 +26,8 @@ const PIPES_RETAINED: usize = 32;
 pub(crate) struct Resources {
     heap: Mutex<Heap>,
     pipes: Pool<Pipe>,
+    /// Held by each pipe.
+    counted: Arc<()>,
 }
 
 /// What is free. One lock for both kinds, as connections take one of each.
@@ -50,6 +52,7 @@ impl Resources {
                 queues: Vec::with_capacity(QUEUES_RETAINED),
             }),
             pipes: Pool::new(PIPES_RETAINED),
+            counted: Arc::default(),
         }
     }
 
@@ -81,12 +84,17 @@ impl Resources {
     }
 
     pub(crate) fn take_pipe(&self) -> io::Result<Pipe> {
-        self.pipes.take().map_or_else(|| Pipe::new(PIPE_SIZE), Ok)
+        self.pipes.take().map_or_else(|| Pipe::new(PIPE_SIZE, &self.counted), Ok)
     }
 
     /// Takes back a pipe, which must be empty: bytes left in it would reach a stranger.
     pub(crate) fn put_pipe(&self, pipe: Pipe) {
         self.pipes.put(pipe);
+    }
+
+    /// How many pipes there are that nobody has given back.
+    pub(crate) fn pipes_lent(&self) -> usize {
+        (Arc::strong_count(&self.counted) - 1).saturating_sub(self.pipes.count())
     }
 
     /// As with a [`Pool`], nobody else ever takes this lock.
@@ -132,6 +140,10 @@ impl<T> Pool<T> {
     /// Keeps at most `retain` of what comes back; the rest is dropped.
     pub(crate) fn new(retain: usize) -> Self {
         Self { retain, free: Mutex::new(Vec::with_capacity(retain)) }
+    }
+
+    fn count(&self) -> usize {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     pub(crate) fn take(&self) -> Option<T> {

@@ -42,7 +42,7 @@ pub(super) struct ControlPlane {
     settings: Mutex<Settings>,
     started: Instant,
     workers: OnceLock<Vec<Worker>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<usize>>>,
     running: Mutex<Running>,
     /// One snapshot at a time.
     applying: tokio::sync::Mutex<()>,
@@ -64,6 +64,16 @@ struct Settings {
     access_log: Option<Arc<dyn AccessLog>>,
     /// The admin listener's address, and what ends it.
     admin: Option<(SocketAddr, CancellationToken)>,
+}
+
+/// What was left when the workers ended. More than none of anything is a mistake, unless the time for draining ran out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Left {
+    /// Tasks of workers with threads of their own. None: not counted, since connections of HTTP/2 to servers have tasks,
+    /// which end with the worker.
+    pub(crate) tasks: Option<usize>,
+    /// Pipes that were not given back.
+    pub(crate) pipes: usize,
 }
 
 impl ControlPlane {
@@ -141,7 +151,7 @@ impl ControlPlane {
     }
 
     /// Stops accepting, waits for open connections as long as the snapshot says, and ends everything.
-    pub(super) async fn drain(&self) {
+    pub(super) async fn drain(&self) -> Left {
         self.is_draining.store(true, Ordering::Release);
         lock(&self.running).close_listeners();
         let drain_timeout = lock(&self.settings).drain_timeout;
@@ -159,7 +169,9 @@ impl ControlPlane {
             tracing::warn!(connections = left, "the time for draining ran out; closing what is open");
             connections.iter().for_each(|connections| connections.abort());
         }
-        self.end().await;
+        let left = self.end().await;
+        tracing::debug!(?left, "the workers have ended");
+        left
     }
 
     /// Ends everything at once.
@@ -264,22 +276,29 @@ impl ControlPlane {
         while ended.recv().await.is_some() {}
     }
 
-    async fn end(&self) {
+    async fn end(&self) -> Left {
         self.stop.cancel();
         let threads = std::mem::take(&mut *lock(&self.threads));
         let access_log = lock(&self.settings).access_log.clone();
         let ended = tokio::task::spawn_blocking(move || {
+            let mut tasks = 0;
             for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!("a worker panicked");
+                match thread.join() {
+                    Ok(left) => tasks += left,
+                    Err(_) => tracing::error!("a worker panicked"),
                 }
             }
             if let Some(log) = access_log {
                 log.flush();
             }
+            tasks
         });
         // A runtime that is being shut down may refuse; then the process is ending anyway.
-        let _ = ended.await;
+        let tasks = ended.await.unwrap_or_default();
+        let has_sessions = lock(&self.running).rosters().any(|roster| roster.backend().http2());
+        let workers = self.workers.get().map_or(&[][..], Vec::as_slice);
+        let pipes = workers.iter().map(|worker| worker.resources.pipes_lent()).sum();
+        Left { tasks: (!has_sessions).then_some(tasks), pipes }
     }
 }
 

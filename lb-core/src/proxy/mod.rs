@@ -8,7 +8,7 @@
 #[allow(dead_code, reason = "the proxy that runs it lands next")]
 mod admin;
 mod builder;
-mod control;
+pub(crate) mod control;
 mod error;
 mod frontend;
 mod handle;

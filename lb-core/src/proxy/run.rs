@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use super::builder::{ProxyBuilder, Snapshot};
-use super::control::ControlPlane;
+use super::control::{ControlPlane, Left};
 use super::{Handle, RunError};
 
 /// A proxy that is built and does not run yet.
@@ -64,7 +64,12 @@ impl Proxy {
 
     /// The last part of [`run`](Self::run): returns when every connection is closed, or the time for it has run out.
     pub async fn drain(&self) {
-        self.handle.0.drain().await;
+        let _ = self.drain_all().await;
+    }
+
+    /// Likewise; and what was left of the workers' then.
+    pub(crate) async fn drain_all(&self) -> Left {
+        self.handle.0.drain().await
     }
 }
 

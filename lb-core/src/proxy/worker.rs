@@ -62,12 +62,13 @@ struct Order {
 }
 
 impl Worker {
-    /// Starts worker `index`: a thread of its own, or a task of the current runtime.
+    /// Starts worker `index`: a thread of its own, which returns how many tasks were left when it ended, or a task of
+    /// the current runtime.
     pub(super) fn start(
         index: usize,
         kind: Workers,
         stop: CancellationToken,
-    ) -> io::Result<(Self, Option<JoinHandle<()>>)> {
+    ) -> io::Result<(Self, Option<JoinHandle<usize>>)> {
         let (orders, receiver) = mpsc::unbounded_channel();
         let upstreams = Arc::new(Live::new(Vec::new()));
         let work = work(receiver, Arc::clone(&upstreams), stop);
@@ -77,7 +78,10 @@ impl Worker {
         } else {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("lb-worker-{index}");
-            Some(std::thread::Builder::new().name(name).spawn(move || runtime.block_on(work))?)
+            Some(std::thread::Builder::new().name(name).spawn(move || {
+                runtime.block_on(work);
+                runtime.metrics().num_alive_tasks()
+            })?)
         };
         Ok((Self { resources: Arc::new(Resources::new()), upstreams, orders }, thread))
     }

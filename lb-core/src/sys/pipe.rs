@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with};
 
@@ -13,15 +14,18 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with};
 pub(crate) struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
+    _counted: Arc<()>,
 }
 
 impl Pipe {
     /// Makes a pipe, of `size` bytes where the kernel allows it. A process over its `pipe-user-pages-soft`
     /// (pipe(7)) gets a smaller pipe rather than an error: slower, never wrong.
-    pub(crate) fn new(size: usize) -> io::Result<Self> {
+    ///
+    /// For as long as it exists it holds `counted`, so that who makes pipes can tell how many there are.
+    pub(crate) fn new(size: usize, counted: &Arc<()>) -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let _smaller_is_fine = fcntl_setpipe_size(&write, size);
-        Ok(Self { read, write })
+        Ok(Self { read, write, _counted: Arc::clone(counted) })
     }
 
     /// The end that bytes go into.

@@ -1,7 +1,8 @@
-//! Which of this process's sockets belong to a proxy.
+//! Which of this process's sockets belong to a proxy, to clients or to servers.
 
 use std::collections::HashSet;
 use std::fs;
+use std::net::SocketAddr;
 
 /// Sockets by their inodes, which tell one from a later one at the same port.
 #[derive(Debug, Default)]
@@ -13,9 +14,29 @@ impl Sockets {
     ///
     /// By `/proc`, since tests of one binary run beside each other and share the table of descriptors.
     pub(super) fn at(ports: &[u16]) -> Self {
+        Self::among_open(|local, _| ports.contains(&local))
+    }
+
+    /// The sockets of this process that are connected to one of `servers`.
+    pub(super) fn to(servers: &[SocketAddr]) -> Self {
+        let ports: Vec<u16> = servers.iter().map(SocketAddr::port).collect();
+        Self::among_open(|_, remote| ports.contains(&remote))
+    }
+
+    /// All sockets of this process.
+    pub(super) fn all() -> Self {
+        Self(open())
+    }
+
+    /// Those of them that are not among `others`.
+    pub(super) fn without(self, others: &Self) -> Self {
+        Self(self.0.difference(&others.0).cloned().collect())
+    }
+
+    fn among_open(is_one: impl Fn(u16, u16) -> bool) -> Self {
         let table = fs::read_to_string("/proc/self/net/tcp").unwrap_or_default();
-        let at_ports: HashSet<_> = table.lines().skip(1).filter_map(|line| inode_at(line, ports)).collect();
-        Self(open().intersection(&at_ports).cloned().collect())
+        let ones: HashSet<_> = table.lines().skip(1).filter_map(|line| inode_of(line, &is_one)).collect();
+        Self(open().intersection(&ones).cloned().collect())
     }
 
     /// How many of them are still open.
@@ -24,13 +45,13 @@ impl Sockets {
     }
 }
 
-/// The inode in a line of the table, if its local port is one of `ports`.
-fn inode_at(line: &str, ports: &[u16]) -> Option<String> {
+/// The inode in a line of the table, if it is one by its local and its remote port.
+fn inode_of(line: &str, is_one: impl Fn(u16, u16) -> bool) -> Option<String> {
     // proc_pid_net(5): sl, local address and port in hexadecimal, remote, state, ..., the inode is the tenth.
     let columns: Vec<_> = line.split_whitespace().collect();
-    let port = u16::from_str_radix(columns.get(1)?.rsplit(':').next()?, 16).ok()?;
+    let port = |at: usize| u16::from_str_radix(columns.get(at)?.rsplit(':').next()?, 16).ok();
     let inode = *columns.get(9)?;
-    ports.contains(&port).then(|| inode.to_owned())
+    is_one(port(1)?, port(2)?).then(|| inode.to_owned())
 }
 
 fn open() -> HashSet<String> {

@@ -4,7 +4,7 @@
 //! Everything blocks and each piece is a thread, so that a test reads from top to bottom. Nothing sleeps to wait for
 //! something else; [`PATIENCE`] only ends what would hang for ever. A fake that meets something unexpected panics,
 //! and a panic on one of its threads comes out where it is dropped. A [`Running`] proxy that is dropped asserts that
-//! nothing of it is left: connections, slots of servers, sockets.
+//! nothing of it is left: connections, slots of servers, sockets at either side, tasks, pipes.
 //!
 //! ```
 //! use lb_core::prelude::*;

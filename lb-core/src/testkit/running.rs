@@ -1,14 +1,17 @@
 //! A proxy that runs for a test.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::leaks::Sockets;
 use super::{Log, Origin, PATIENCE, Wire};
 use crate::backend::Backend;
+use crate::proxy::control::Left;
 use crate::proxy::{Frontend, Handle, Proxy, ProxyBuilder, Workers};
 
 /// A running proxy with a thread of its own for the control plane. When it is dropped, it drains and asserts that
@@ -20,7 +23,9 @@ pub struct Running {
     control: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    drained: Mutex<mpsc::Receiver<()>>,
+    drained: Mutex<mpsc::Receiver<Left>>,
+    /// The sockets of this process that there were before.
+    before: Sockets,
 }
 
 impl Running {
@@ -45,6 +50,7 @@ impl Running {
     }
 
     fn run(proxy: Proxy, log: Log) -> Self {
+        let before = Sockets::all();
         let handle = proxy.handle();
         let (stop, stopped) = oneshot::channel();
         let (started, has_started) = mpsc::channel();
@@ -55,12 +61,29 @@ impl Running {
                 proxy.start().await.unwrap_or_else(|error| panic!("{error}"));
                 started.send(tokio::runtime::Handle::current()).unwrap();
                 let _ = stopped.await;
-                proxy.drain().await;
-                let _ = has_drained.send(());
+                let left = proxy.drain_all().await;
+                // The control plane's own: health checks, discovery, the admin listener, the watching of certificates.
+                let metrics = tokio::runtime::Handle::current().metrics();
+                let waiting = tokio::time::timeout(PATIENCE, async {
+                    while metrics.num_alive_tasks() > 0 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                });
+                let tasks = metrics.num_alive_tasks();
+                assert!(waiting.await.is_ok(), "{tasks} tasks of the control plane that do not end");
+                let _ = has_drained.send(left);
             });
         });
         let control = has_started.recv_timeout(PATIENCE).expect("a proxy that starts");
-        Self { handle, log, control, stop: Some(stop), thread: Some(thread), drained: Mutex::new(drained) }
+        Self {
+            handle,
+            log,
+            control,
+            stop: Some(stop),
+            thread: Some(thread),
+            drained: Mutex::new(drained),
+            before,
+        }
     }
 
     /// A client of a frontend with one address.
@@ -134,12 +157,17 @@ impl Running {
         if self.thread.is_none() {
             return;
         }
-        let drained = self.drained.lock().unwrap().recv_timeout(PATIENCE);
+        // Twice: the tasks of the control plane have their own.
+        let drained = self.drained.lock().unwrap().recv_timeout(PATIENCE * 2);
         if drained.is_err() && !self.is_drained() {
             panic!("the proxy does not drain: {}", self.handle.status().to_json());
         }
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
             std::panic::resume_unwind(panic);
+        }
+        if let Ok(Left { tasks, pipes }) = drained {
+            assert_eq!(tasks.unwrap_or(0), 0, "tasks of workers that do not end");
+            assert_eq!(pipes, 0, "pipes that nobody gave back");
         }
     }
 
@@ -148,6 +176,12 @@ impl Running {
         let listen = status.frontends.iter().flat_map(|frontend| &frontend.listen);
         let ports: Vec<u16> = listen.filter_map(|address| address.rsplit(':').next()?.parse().ok()).collect();
         let sockets = Sockets::at(&ports);
+        let servers: Vec<SocketAddr> = status
+            .backends
+            .iter()
+            .flat_map(|backend| &backend.servers)
+            .filter_map(|report| report.server.address.parse().ok())
+            .collect();
         self.wait_drained();
         let status = self.handle.status();
         for frontend in &status.frontends {
@@ -158,6 +192,8 @@ impl Running {
             assert_eq!(report.server.in_flight, 0, "slots of {name} that nobody gave back");
         }
         assert_eq!(sockets.still_open(), 0, "sockets that nobody closed");
+        let to_servers = Sockets::to(&servers).without(&self.before);
+        assert_eq!(to_servers.still_open(), 0, "connections to servers that nobody closed");
     }
 }
 
