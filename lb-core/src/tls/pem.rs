@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rustls::RootCertStore;
-use rustls_pki_types::pem::{PemObject, SectionKind};
+use rustls_pki_types::pem::{Error, PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::TlsProblem;
@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsProblem> {
 pub(super) fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| TlsProblem::Malformed { file: path.to_owned(), why: error.to_string() })?;
+        .map_err(|error| malformed(&error, path))?;
     if certificates.is_empty() {
         return Err(TlsProblem::NoCertificate { file: path.to_owned() });
     }
@@ -38,11 +38,20 @@ pub(super) fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer
 
 /// The first private key in `pem`.
 pub(super) fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, TlsProblem> {
-    use rustls_pki_types::pem::Error;
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         Error::NoItemsFound => TlsProblem::NoKey { file: path.to_owned() },
-        error => TlsProblem::Malformed { file: path.to_owned(), why: error.to_string() },
+        error => malformed(&error, path),
     })
+}
+
+fn malformed(error: &Error, path: &Path) -> TlsProblem {
+    let why = match error {
+        // Its own words show the marker as a list of numbers.
+        Error::MissingSectionEnd { .. } => "the end of a section is missing".to_owned(),
+        Error::IllegalSectionStart { .. } => "the first line of a section is malformed".to_owned(),
+        error => error.to_string(),
+    };
+    TlsProblem::Malformed { file: path.to_owned(), why }
 }
 
 /// Whether there is a certificate in `pem`, and whether there is a key.
@@ -69,4 +78,28 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsProblem> {
             .map_err(|error| TlsProblem::Malformed { file: path.to_owned(), why: error.to_string() })?;
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_in_words() {
+        let begin = "-----BEGIN CERTIFICATE-----\n";
+        for (text, expected) in [
+            (
+                "",
+                "FILE holds no certificate; name a PEM file with the chain, the site's own certificate first",
+            ),
+            (begin, "FILE is damaged: the end of a section is missing; write it again, whole"),
+            (
+                "-----BEGIN CERTIFICATE\n",
+                "FILE is damaged: the first line of a section is malformed; write it again, whole",
+            ),
+        ] {
+            let problem = certificates(text.as_bytes(), Path::new("FILE")).unwrap_err();
+            assert_eq!(problem.to_string(), expected);
+        }
+    }
 }
