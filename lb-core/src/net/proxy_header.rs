@@ -6,11 +6,15 @@
 //!
 //! Left out on purpose: datagrams, and the addresses of unix sockets, which say nothing about a client.
 
+mod write;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Stream;
+
+pub(crate) use write::Introduction;
 
 /// What a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,23 +45,6 @@ pub(crate) enum ProxyHeaderError {
     Truncated,
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// Who a client is, for a header that goes out. The default speaks for ourselves.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Introduction<'a> {
-    pub(crate) client: Option<SocketAddr>,
-    pub(crate) said: Option<&'a Said>,
-}
-
-/// How the client came by TLS; version 2 alone can say it.
-#[derive(Clone, Copy, Debug)]
-struct TlsIntroduction<'a> {
-    version: &'static str,
-    protocol: Option<&'a [u8]>,
-    server_name: Option<&'a str>,
-    /// The subject of its certificate, which was verified.
-    subject: Option<&'a str>,
 }
 
 /// Section 2.1: no header of version 1 is longer.
@@ -265,115 +252,6 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]))
 }
 
-impl Said {
-    /// What is to be said of the connection `stream`, of which `front` is what the proxy in front said.
-    pub(crate) fn of(stream: &Stream, front: Option<&Self>) -> Self {
-        let tlvs = match (stream.secure(), front) {
-            (Some(secure), _) => {
-                let tls = TlsIntroduction {
-                    version: secure.version(),
-                    protocol: secure.protocol(),
-                    server_name: secure.server_name(),
-                    subject: secure.subject(),
-                };
-                tls.tlvs()
-            }
-            (None, Some(front)) => front.tlvs.clone(),
-            (None, None) => Box::default(),
-        };
-        let destination = front.map_or_else(|| stream.local_addr(), |front| front.destination);
-        Self { destination, tlvs }
-    }
-}
-
-impl Introduction<'_> {
-    /// The header of version 1.
-    pub(crate) fn v1(&self) -> Vec<u8> {
-        let line = match self.addresses() {
-            Some((SocketAddr::V4(from), SocketAddr::V4(to))) => {
-                format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port())
-            }
-            Some((from, to)) => {
-                format!("PROXY TCP6 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port())
-            }
-            None => "PROXY UNKNOWN\r\n".to_owned(),
-        };
-        line.into_bytes()
-    }
-
-    /// The header of version 2.
-    pub(crate) fn v2(&self) -> Vec<u8> {
-        let mut header = SIGNATURE_V2.to_vec();
-        // Without a source this connection is our own doing.
-        header.push(if self.client.is_some() { 0x21 } else { 0x20 });
-        let mut body = Vec::new();
-        match self.addresses() {
-            Some((SocketAddr::V4(from), SocketAddr::V4(to))) => {
-                header.push(0x11);
-                body.extend([from.ip().octets(), to.ip().octets()].as_flattened());
-                body.extend([from.port().to_be_bytes(), to.port().to_be_bytes()].as_flattened());
-            }
-            Some((from, to)) => {
-                header.push(0x21);
-                body.extend([mapped(from.ip()), mapped(to.ip())].as_flattened());
-                body.extend([from.port().to_be_bytes(), to.port().to_be_bytes()].as_flattened());
-            }
-            None => header.push(0x00),
-        }
-        body.extend_from_slice(self.said.map_or(&[], |said| &said.tlvs));
-        header.extend(u16::try_from(body.len()).unwrap_or(0).to_be_bytes());
-        header.extend(body);
-        header
-    }
-
-    /// Both addresses, in one family.
-    fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        let (from, to) = (canonical(self.client?), canonical(self.said?.destination?));
-        let widened = |addr: SocketAddr| SocketAddr::new(mapped(addr.ip()).into(), addr.port());
-        Some(if from.is_ipv4() == to.is_ipv4() { (from, to) } else { (widened(from), widened(to)) })
-    }
-}
-
-impl TlsIntroduction<'_> {
-    fn tlvs(&self) -> Box<[u8]> {
-        let mut body = Vec::new();
-        if let Some(protocol) = self.protocol {
-            tlv(&mut body, TLV_ALPN, protocol);
-        }
-        if let Some(name) = self.server_name {
-            tlv(&mut body, TLV_AUTHORITY, name.as_bytes());
-        }
-        // Section 2.2.6: 1 for TLS, 2 and 4 for a certificate on this connection and in this session; then 0 if it
-        // was verified.
-        let mut ssl = vec![if self.subject.is_some() { 0x07 } else { 0x01 }];
-        ssl.extend(u32::from(self.subject.is_none()).to_be_bytes());
-        tlv(&mut ssl, TLV_SSL_VERSION, self.version.as_bytes());
-        let common_name =
-            self.subject.and_then(|subject| subject.split(", ").find_map(|part| part.strip_prefix("CN=")));
-        if let Some(name) = common_name {
-            tlv(&mut ssl, TLV_SSL_CN, name.as_bytes());
-        }
-        tlv(&mut body, TLV_SSL, &ssl);
-        body.into()
-    }
-}
-
-/// Names and subjects are a few hundred bytes; what can't be said in 1 KiB is cut.
-fn tlv(into: &mut Vec<u8>, kind: u8, value: &[u8]) {
-    let value = &value[..value.len().min(1024)];
-    into.push(kind);
-    into.extend(u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
-    into.extend_from_slice(value);
-}
-
-fn mapped(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        IpAddr::V6(ip) => ip.octets(),
-    }
-}
-
 /// For any bytes: a header lies within them, is found byte by byte as it is at once, and written anew says the same.
 #[cfg(feature = "fuzz")]
 pub(crate) fn property(bytes: &[u8]) {
@@ -503,7 +381,7 @@ mod tests {
             ("10.0.0.1:1", "[::2]:443", "PROXY TCP6 ::ffff:10.0.0.1 ::2 1 443\r\n"),
         ] {
             let subject = Some("O=Shop, CN=alice");
-            let tls = TlsIntroduction {
+            let tls = write::TlsIntroduction {
                 version: "TLSv1.3",
                 protocol: Some(b"http/1.1"),
                 server_name: Some("shop.example"),
