@@ -56,18 +56,20 @@ impl Server {
         resources: &Resources,
     ) -> Result<(Self, Option<Duration>), ConnectError> {
         let sessions = Sessions::of(lease.endpoint());
-        // Who waits as long as connecting may take, and none is opened, waits for a server that can't be reached.
+        // Who waits as long as connecting may take, and nobody is served, waits for a server that can't be reached.
         let allowed = upstream.backend().timeouts().connect;
         let mut opening = pin!(sessions.opening());
-        let mut opened = sessions.opened();
+        let mut served = sessions.served();
         let _opening = loop {
             match tokio::time::timeout(allowed, opening.as_mut()).await {
                 Ok(opening) => break opening,
-                Err(_) if sessions.opened() == opened => return Err(ConnectError::Timeout),
-                Err(_) => opened = sessions.opened(),
+                Err(_) if sessions.served() == served => return Err(ConnectError::Timeout),
+                Err(_) => served = sessions.served(),
             }
         };
         if let Some(slot) = sessions.take() {
+            // Who waits behind this one waits for a server that can be reached.
+            sessions.count_served();
             upstream.reused(lease);
             return Ok((Self::among(slot, resources), None));
         }

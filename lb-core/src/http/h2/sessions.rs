@@ -38,8 +38,8 @@ pub(crate) struct Sessions {
     open: Mutex<Vec<Session>>,
     /// Held while one is opened: who needs one meanwhile waits for it.
     opening: tokio::sync::Mutex<()>,
-    /// How many have been opened so far. Counter only.
-    opened: AtomicUsize,
+    /// How many of those who waited have been served, by a new connection or by room on one. Counter only.
+    served: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -86,9 +86,13 @@ impl Sessions {
         self.opening.lock().await
     }
 
-    /// How many have been opened so far.
-    pub(crate) fn opened(&self) -> usize {
-        self.opened.load(Ordering::Relaxed)
+    /// How many of those who waited have been served so far.
+    pub(crate) fn served(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_served(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Begins to speak HTTP/2 over `stream`. Has no deadline of its own: it waits for no word of the server.
@@ -101,7 +105,7 @@ impl Sessions {
         tokio::spawn(drive(connection, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
         let session = Session { requests, load };
         let slot = session.slot();
-        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.count_served();
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(session);
         Ok(slot)
     }
