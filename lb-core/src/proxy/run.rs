@@ -64,7 +64,8 @@ impl Proxy {
 
     /// The last part of [`run`](Self::run): returns when every connection is closed, or the time for it has run out.
     pub async fn drain(&self) {
-        let _ = self.drain_all().await;
+        let Left { tasks, pipes } = self.drain_all().await;
+        tracing::debug!(tasks, pipes, "drained; these were left behind");
     }
 
     /// Likewise; and what was left of the workers' then.
