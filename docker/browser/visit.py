@@ -9,6 +9,7 @@ import sys
 import uuid
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
@@ -22,7 +23,7 @@ def main() -> None:
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
-    browser.set_page_load_timeout(20)
+    browser.set_page_load_timeout(60)
     try:
         print(json.dumps(visit(browser)))
     finally:
@@ -86,7 +87,10 @@ def submit(browser: webdriver.Chrome, name: str, quantity: str, price: str) -> N
         element.send_keys(value)
     page = browser.find_element(By.TAG_NAME, "html")
     browser.find_element(By.TAG_NAME, "button").click()
-    WebDriverWait(browser, 15).until(expected_conditions.staleness_of(page))
+    # A driver that is asked amid the change of pages may answer with an error of its
+    # own instead of "stale": it is asked again.
+    changed = WebDriverWait(browser, 60, ignored_exceptions=[WebDriverException])
+    changed.until(expected_conditions.staleness_of(page))
 
 
 def styled(browser: webdriver.Chrome) -> bool:

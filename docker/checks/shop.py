@@ -97,8 +97,7 @@ def faults(report: Report, stack: Stack) -> None:
         run("docker", "start", stack.container("web1"))
         until(60, stack.is_healthy)
 
-    load = under_load(report, stack, "web1 is killed and started", "/", kill)
-    report.check("no request took longer than 4 s meanwhile", load.percentile(100) < 4, load)
+    under_load(report, stack, "web1 is killed and started", "/", kill)
     report.check("web1 gets requests again", until(15, lambda: common.served_by(stack, "/", "web1")))
     common.crash_and_return(report, stack, "web2", "/")
     common.crash_and_return(report, stack, "admin1", "/admin")
