@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,18 +15,22 @@ use tokio::task::JoinSet;
 
 use super::reference::{self, Body, Message};
 use crate::backend::Backend;
+use crate::http::route::Route;
 use crate::proxy::{Frontend, Proxy, Workers};
 
 /// Ends the client's bytes, and each of the server's replies but the last.
 const SEPARATOR: u8 = 0x1e;
 /// On the jumping clock: far above all timeouts of all exchanges that an input can hold together.
 const HANG: Duration = Duration::from_secs(10_000_000);
+/// What the proxy calls itself in Via.
+const NAME: &str = "fuzzed";
 /// What no buffer of a socket holds would need a second writer.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// A client that sends its bytes and no more, and a server that answers its n-th request by the n-th reply, then
-/// closes. No one hangs; what the server gets is what a strict reader finds among the client's bytes; what the client
-/// gets are whole responses, each the proxy's own or that of one reply.
+/// closes. No one hangs; what the server gets is what a strict reader finds among the client's bytes, and behind what
+/// begins a tunnel just what the client sent there; what the client gets are whole responses, each the proxy's own or
+/// that of one reply. Inputs of an odd length go through a frontend that names itself in Via.
 pub fn exchange(bytes: &[u8]) {
     thread_local! {
         static RIG: RefCell<Option<Rig>> = const { RefCell::new(None) };
@@ -38,8 +42,11 @@ pub fn exchange(bytes: &[u8]) {
     let client = parts.next().unwrap_or_default();
     let replies: Vec<_> = parts.map(<[u8]>::to_vec).collect();
     RIG.with_borrow_mut(|rig| {
-        let seen = rig.get_or_insert_with(|| Rig::new("exchange")).play(client, &replies);
-        check_forwarded(client, &seen.forwarded);
+        let rig = rig.get_or_insert_with(|| Rig::new("exchange"));
+        let says_via = bytes.len() % 2 == 1;
+        let seen = if says_via { rig.play_via(client, &replies) } else { rig.play(client, &replies) };
+        check_forwarded(client, &replies, &seen.forwarded);
+        seen.forwarded.iter().for_each(|bytes| check_via(says_via, client, bytes));
         check_answers(client, &replies, &seen.answers);
     });
 }
@@ -48,6 +55,8 @@ pub fn exchange(bytes: &[u8]) {
 pub(super) struct Rig {
     runtime: Runtime,
     listen: PathBuf,
+    /// Of the frontend that writes Via.
+    listen_via: PathBuf,
     server: UnixListener,
     _proxy: Proxy,
 }
@@ -72,7 +81,7 @@ impl Rig {
         let process = std::process::id();
         let directory = std::env::temp_dir().join(format!("lb-fuzz-{name}-{process}-{thread:?}"));
         std::fs::create_dir_all(&directory).expect("a directory for sockets");
-        let (listen, serve) = (directory.join("client"), directory.join("server"));
+        let [listen, listen_via, serve] = ["client", "via", "server"].map(|name| directory.join(name));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
@@ -87,19 +96,35 @@ impl Rig {
                 .retries(0)
                 .build()
                 .expect("a backend");
-            let web = Frontend::http("web").listen(format!("unix:{}", listen.display())).backend(&backend);
-            let proxy = Proxy::builder().frontend(web).workers(Workers::Runtime).build().expect("a proxy");
+            let everything = Route::any().connect().to(&backend);
+            let frontend = |name: &str, listen: &Path| {
+                Frontend::http(name).listen(format!("unix:{}", listen.display())).route(everything.clone())
+            };
+            let proxy = Proxy::builder()
+                .frontend(frontend("web", &listen))
+                .frontend(frontend("via", &listen_via).via(NAME))
+                .workers(Workers::Runtime)
+                .build()
+                .expect("a proxy");
             proxy.start().await.expect("a proxy that starts");
             (server, proxy)
         });
-        Self { runtime, listen, server, _proxy: proxy }
+        Self { runtime, listen, listen_via, server, _proxy: proxy }
     }
 
     pub(super) fn play(&self, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
+        self.play_at(&self.listen, bytes, replies)
+    }
+
+    fn play_via(&self, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
+        self.play_at(&self.listen_via, bytes, replies)
+    }
+
+    fn play_at(&self, listen: &Path, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
         let script = Arc::new(Script { replies: Mutex::new(replies.to_vec().into()), ..Script::default() });
         let answers = self.runtime.block_on(async {
             let mut connections = JoinSet::new();
-            let client = tokio::time::timeout(HANG, talk(&self.listen, bytes));
+            let client = tokio::time::timeout(HANG, talk(listen, bytes));
             tokio::pin!(client);
             let answers = loop {
                 tokio::select! {
@@ -119,7 +144,7 @@ impl Rig {
     }
 }
 
-async fn talk(listen: &std::path::Path, bytes: &[u8]) -> Vec<u8> {
+async fn talk(listen: &Path, bytes: &[u8]) -> Vec<u8> {
     let mut answers = Vec::new();
     let mut stream = UnixStream::connect(listen).await.expect("a connection to the proxy");
     let (mut from_proxy, mut to_proxy) = stream.split();
@@ -169,20 +194,21 @@ async fn serve(mut stream: UnixStream, script: Arc<Script>) {
 }
 
 /// Each connection's requests are among the client's, in their order, and nothing else is on it.
-fn check_forwarded(client: &[u8], forwarded: &[Vec<u8>]) {
+fn check_forwarded(client: &[u8], replies: &[Vec<u8>], forwarded: &[Vec<u8>]) {
     let (sent, _) = reference::requests(client);
     let mut whole = 0;
     for bytes in forwarded {
         let (mut got, read) = reference::requests(bytes);
-        // Behind an upgrade that the server agreed to, bytes pass unread.
-        let upgrade = got.iter().position(|request| !request.head.values("upgrade").is_empty());
+        let begins_tunnel =
+            |request: &Message<'_>| is_connect(request) || !request.head.values("upgrade").is_empty();
+        let tunnel = got.iter().position(|request| request.is_whole && begins_tunnel(request));
         let is_cut = got.last().is_some_and(|last| !last.is_whole);
         assert!(
-            upgrade.is_some() || is_cut || read == bytes.len() || reference::head(&bytes[read..]).is_none(),
+            tunnel.is_some() || is_cut || read == bytes.len() || reference::head(&bytes[read..]).is_none(),
             "no request to a strict reader: {:?}",
             String::from_utf8_lossy(&bytes[read..])
         );
-        got.truncate(upgrade.map_or(got.len(), |at| at + 1));
+        got.truncate(tunnel.map_or(got.len(), |at| at + 1));
         let mut candidates = sent.iter();
         for request in &got {
             assert!(!request.is_malformed, "a malformed body is sent on");
@@ -194,13 +220,55 @@ fn check_forwarded(client: &[u8], forwarded: &[Vec<u8>]) {
                 String::from_utf8_lossy(request.head.start[1]),
             );
         }
+        if let Some(last) = tunnel.map(|at| &got[at]) {
+            check_tunnel(client, replies, last, &bytes[last.end..]);
+        }
     }
     assert!(whole <= sent.len(), "more requests than the client sent");
 }
 
+/// Behind what begins a tunnel, bytes pass unread, if the server agreed.
+fn check_tunnel(client: &[u8], replies: &[Vec<u8>], begin: &Message<'_>, carried: &[u8]) {
+    let agrees = |status: u16| if is_connect(begin) { status / 100 == 2 } else { status == 101 };
+    if !replies.iter().filter_map(|reply| final_status(reply)).any(agrees) {
+        // One that said no to an upgrade serves other requests; to CONNECT, nobody's.
+        assert!(!is_connect(begin) || carried.is_empty(), "bytes behind a CONNECT that was refused");
+        return;
+    }
+    let (sent, _) = reference::requests(client);
+    let mut begins = sent.iter().filter(|request| is_same_request(request, begin));
+    let is_the_clients = begins.any(|request| client[request.end..].starts_with(carried));
+    // A server that said no first may have agreed to a later upgrade on the same connection.
+    assert!(is_the_clients || !is_connect(begin), "a tunnel carries what the client did not send through it");
+}
+
+fn is_connect(request: &Message<'_>) -> bool {
+    request.head.start[0] == b"CONNECT"
+}
+
+/// Via is written by who has a name, once and behind what the client sent, and by nobody else.
+fn check_via(says_via: bool, client: &[u8], forwarded: &[u8]) {
+    let (sent, _) = reference::requests(client);
+    let (got, _) = reference::requests(forwarded);
+    // What goes through a tunnel is not ours to say anything in.
+    let Some(first) = got.first() else { return };
+    let mut values = first.head.values("via");
+    if says_via {
+        let own = values.pop().expect("a Via");
+        assert!(own == format!("1.1 {NAME}").as_bytes() || own == format!("1.0 {NAME}").as_bytes());
+    }
+    let is_theirs = |request: &Message<'_>| {
+        let of_client = request.head.values("via");
+        // Connection may name it.
+        values.is_empty() || of_client == values
+    };
+    assert!(sent.iter().any(is_theirs), "a Via that the client did not send");
+}
+
 fn is_same_request(sent: &Message<'_>, got: &Message<'_>) -> bool {
     // An absolute target goes on as a path.
-    let is_target = sent.head.start[1].ends_with(got.head.start[1]) || got.head.start[1].starts_with(b"/");
+    let (of_sent, of_got) = (sent.head.start[1], got.head.start[1]);
+    let is_target = of_sent == of_got || !is_connect(got) && of_got.starts_with(b"/");
     let is_body = match (got.is_whole, sent.is_malformed) {
         (true, _) => sent.is_whole && sent.body == got.body,
         // What came before the fault may have gone on, but never the end of a message.
@@ -224,7 +292,8 @@ fn check_answers(client: &[u8], replies: &[Vec<u8>], answers: &[u8]) {
         };
         let method = sent.get(finals).map_or(&b"GET"[..], |request| request.head.start[0]);
         let (status, framing) = head.response_body(method).expect("a response that a strict reader frames");
-        if status == 101 {
+        // What follows is a tunnel's.
+        if status == 101 || method == b"CONNECT" && status / 100 == 2 {
             return;
         }
         let (body, length, is_whole) = reference::body(framing, &rest[head.length..]).expect("a body");
@@ -255,13 +324,23 @@ fn is_own(head: &reference::Head<'_>, status: u16) -> bool {
 
 /// The body of a reply's first final response; what follows it belongs to nobody.
 fn final_body(reply: &[u8]) -> Option<Vec<u8>> {
+    let (_, framing, at) = final_head(reply)?;
+    reference::body(framing, &reply[at..]).map(|(body, ..)| body)
+}
+
+fn final_status(reply: &[u8]) -> Option<u16> {
+    final_head(reply).map(|(status, ..)| status)
+}
+
+/// Status and framing of the first response that is not interim, and where its head ends.
+fn final_head(reply: &[u8]) -> Option<(u16, Body, usize)> {
     let mut at = 0;
     loop {
         let head = reference::head(&reply[at..])?;
         let (status, framing) = head.response_body(b"GET")?;
         at += head.length;
-        if status >= 200 {
-            return reference::body(framing, &reply[at..]).map(|(body, ..)| body);
+        if status >= 200 || status == 101 {
+            return Some((status, framing, at));
         }
     }
 }

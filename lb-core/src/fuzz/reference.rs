@@ -24,8 +24,8 @@ pub(crate) enum Body {
 pub(crate) struct Message<'a> {
     pub(crate) head: Head<'a>,
     pub(crate) body: Vec<u8>,
-    /// Head and body on the wire.
-    pub(crate) length: usize,
+    /// Where it ends among the bytes that it was read from.
+    pub(crate) end: usize,
     pub(crate) is_whole: bool,
     /// The head is right and the body is not; `body` is empty then.
     pub(crate) is_malformed: bool,
@@ -194,13 +194,12 @@ pub(crate) fn requests(bytes: &[u8]) -> (Vec<Message<'_>>, usize) {
         let Some(head) = head(&bytes[at..]) else { return (messages, at) };
         let Some(framing) = head.request_body() else { return (messages, at) };
         let Some((body, length, is_whole)) = body(framing, &bytes[at + head.length..]) else {
-            let length = head.length;
-            messages.push(Message { head, body: Vec::new(), length, is_whole: false, is_malformed: true });
+            let end = at + head.length;
+            messages.push(Message { head, body: Vec::new(), end, is_whole: false, is_malformed: true });
             return (messages, at);
         };
-        let length = head.length + length;
-        messages.push(Message { head, body, length, is_whole, is_malformed: false });
-        at += length;
+        at += head.length + length;
+        messages.push(Message { head, body, end: at, is_whole, is_malformed: false });
         if !is_whole {
             return (messages, at);
         }
