@@ -8,6 +8,8 @@ use crate::http::head::Known;
 
 /// RFC 9112 section 7.1.1 has a recipient ignore extensions it doesn't know, and limit their length.
 const MAX_EXTENSION_BYTES: usize = 1024;
+/// All extensions of a body together may be so much longer than its payload: what carries nothing is no body.
+const MAX_EXTENSIONS_EXCESS: u64 = 16 * 1024;
 /// The trailer section is buffered until it is complete.
 const MAX_TRAILER_BYTES: usize = 8 * 1024;
 const MAX_TRAILER_FIELDS: usize = 64;
@@ -16,6 +18,8 @@ const MAX_TRAILER_FIELDS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Chunked {
     state: State,
+    /// How many bytes more the extensions came to than the payload.
+    excess: u64,
     /// The trailer section's lines, `\r\n` included. Empty, and without memory, for nearly all bodies.
     trailers: Vec<u8>,
 }
@@ -117,12 +121,16 @@ impl Chunked {
             (State::Size { digits: 1.., size }, b';') => State::Extension { size, length: 0 },
             (State::Extension { size, .. }, b'\r') => State::SizeEnd { size },
             (State::Extension { size, length }, b'\t' | b' '..=b'~' | 0x80..)
-                if length < MAX_EXTENSION_BYTES =>
+                if length < MAX_EXTENSION_BYTES && self.excess < MAX_EXTENSIONS_EXCESS =>
             {
+                self.excess += 1;
                 State::Extension { size, length: length + 1 }
             }
             (State::SizeEnd { size: 0 }, b'\n') => State::Trailer { line: 0, after_cr: false },
-            (State::SizeEnd { size }, b'\n') => State::Payload { left: size },
+            (State::SizeEnd { size }, b'\n') => {
+                self.excess = self.excess.saturating_sub(size);
+                State::Payload { left: size }
+            }
             (State::PayloadCr, b'\r') => State::PayloadLf,
             (State::PayloadLf, b'\n') => State::default(),
             (State::Trailer { line, after_cr: true }, b'\n') => return self.end_trailer_line(line),
@@ -236,6 +244,22 @@ mod tests {
                 assert_eq!(decoded, Ok(expected), "{body:?} in pieces of {size}");
             }
         }
+    }
+
+    #[test]
+    fn extensions_may_not_outgrow_the_payload() {
+        let body = |payload: &str, extension: usize, chunks: usize| {
+            let chunk = format!("{:x};{}\r\n{payload}\r\n", payload.len(), "x".repeat(extension));
+            format!("{}0\r\n\r\n", chunk.repeat(chunks)).into_bytes()
+        };
+        // As those that sign each chunk do.
+        let signed = body(&"a".repeat(1000), 85, 100);
+        assert_eq!(decode(&signed, 4096).map(|(payload, ..)| payload.len()), Ok(100_000));
+        assert_eq!(decode(&body("a", 1, 100_000), 4096).map(|(payload, ..)| payload.len()), Ok(100_000));
+        // Each of 1,024 bytes takes 1,023 of the 16 KiB.
+        assert!(decode(&body("a", MAX_EXTENSION_BYTES, 16), 4096).is_ok());
+        assert_eq!(decode(&body("a", MAX_EXTENSION_BYTES, 17), 4096), Err(BadChunk));
+        assert_eq!(decode(&body("a", MAX_EXTENSION_BYTES, 17), 1), Err(BadChunk));
     }
 
     #[test]
