@@ -435,7 +435,11 @@ fn options_of_the_whole_server_and_absolute_targets_pass() {
     let proxy = Running::in_front_of(&origin);
     let mut client = proxy.client("web");
     client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nGET http://b.example/x?y HTTP/1.1\r\nHost: b.example\r\n\r\nGET http://c.example?q HTTP/1.1\r\nHost: c.example\r\n\r\n");
-    for _ in 0..3 {
+    // RFC 9112 section 3.2.4: without a path, and without a query, they are those of the server, too.
+    for target in ["http://d.example", "http://d.example/", "http://d.example?q"] {
+        client.send(format!("OPTIONS {target} HTTP/1.1\r\nHost: d.example\r\n\r\n"));
+    }
+    for _ in 0..6 {
         assert_eq!(client.response().status(), 200);
     }
     let seen: Vec<_> = origin
@@ -443,7 +447,14 @@ fn options_of_the_whole_server_and_absolute_targets_pass() {
         .iter()
         .map(|r| (r.target().to_owned(), r.field("host").map(str::to_owned)))
         .collect();
-    let expected = [("*", "a"), ("/x?y", "b.example"), ("/?q", "c.example")];
+    let expected = [
+        ("*", "a"),
+        ("/x?y", "b.example"),
+        ("/?q", "c.example"),
+        ("*", "d.example"),
+        ("/", "d.example"),
+        ("/?q", "d.example"),
+    ];
     assert_eq!(seen, expected.map(|(target, host)| (target.to_owned(), Some(host.to_owned()))));
 }
 

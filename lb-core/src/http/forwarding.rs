@@ -293,9 +293,12 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 .is_ok_and(|path| rewrite.apply(path, bytes[request.target.query].strip_prefix(b"?"), target))
         });
         if !is_rewritten {
-            // Absolute form goes on in origin form (RFC 9112 section 3.2.1), where an empty path is "/".
+            // Absolute form goes on in origin form (RFC 9112 section 3.2.1), where an empty path is "/", unless it asks
+            // for the options of the server as a whole (section 3.2.4).
             if request.target.path.is_empty() && !is_connect {
-                target.push(b'/');
+                let is_of_server =
+                    bytes[request.target.query].is_empty() && &bytes[request.method] == b"OPTIONS";
+                target.push(if is_of_server { b'*' } else { b'/' });
             }
             target.extend_from_slice(&bytes[request.target.path_and_query]);
         }
