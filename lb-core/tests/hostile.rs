@@ -6,7 +6,7 @@
 use lb_core::backend::BackendTimeouts;
 use lb_core::http::route::Respond;
 use lb_core::prelude::*;
-use lb_core::testkit::{Origin, PATIENCE, Running, Wire, eventually};
+use lb_core::testkit::{Origin, PATIENCE, ProxyProcess, Running, Wire, eventually};
 
 /// A head of exactly `length` bytes, between what it must begin and end with.
 fn head_of(length: usize, start: &str, end: &str) -> String {
@@ -50,6 +50,30 @@ fn a_head_that_fills_the_buffer_does_not_hide_a_body_until_close() {
     let mut client = proxy.client("web");
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     assert_eq!(client.response().text(), "there");
+}
+
+/// The other process; see [`ProxyProcess`].
+#[test]
+fn proxy_process() {
+    let builder = |_: &str, origin: &str| {
+        let backend = Backend::builder("all").server(origin).build().unwrap();
+        Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&backend))
+    };
+    ProxyProcess::serve(builder, || 0);
+}
+
+#[test]
+fn clients_that_take_all_descriptors_leave_some_for_servers() {
+    let origin = Origin::named("web1");
+    let few = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
+    let proxy = ProxyProcess::start("proxy_process", "http", origin.address(), &few);
+    let mut clients: Vec<_> = (0..80).map(|_| proxy.client()).collect();
+    let get = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    assert_eq!(clients[0].send(get).response().status(), 200);
+    // Those that had to wait come when others go.
+    for mut client in clients {
+        assert_eq!(client.send(get).response().status(), 200);
+    }
 }
 
 /// Interim responses until the connection breaks.

@@ -38,7 +38,7 @@ names! {
     FRONTEND_BYTES_TOTAL = Counter "lb_frontend_bytes_total" ["frontend", "direction"]
         "Bytes received from clients (in) and sent to them (out), heads included, TLS not.";
     ACCEPT_ERRORS_TOTAL = Counter "lb_accept_errors_total" ["frontend"]
-        "Calls of accept that failed, such as for want of file descriptors.";
+        "Calls of accept that failed, and clients that waited for want of file descriptors.";
     REQUESTS_TOTAL = Counter "lb_requests_total" ["frontend", "backend", "code"]
         "Requests answered, by class of status; no backend where the proxy itself answered before choosing one.";
     REQUEST_ERRORS_TOTAL = Counter "lb_request_errors_total" ["frontend", "reason"]

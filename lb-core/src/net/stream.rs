@@ -217,6 +217,16 @@ impl Stream {
         }
     }
 
+    /// The socket, unless something is laid over it.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Accepted(accepted) => accepted.socket().ok().map(AsFd::as_fd),
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream) => Some(stream.as_fd()),
+            Self::Tls(_) | Self::Carried(_) => None,
+        }
+    }
+
     /// Whether its bytes may be moved past this process by splice(2): those of TLS can't.
     pub(crate) fn can_splice(&self) -> bool {
         !matches!(self, Self::Tls(_) | Self::Carried(_))

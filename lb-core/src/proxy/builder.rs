@@ -96,7 +96,8 @@ impl ProxyBuilder {
         self
     }
 
-    /// Takes at most so many connections at a time over all frontends; more wait. Default 0: no bound.
+    /// Takes at most so many connections at a time over all frontends; more wait. Default 0: no bound but
+    /// the limit on open files, of which a quarter is kept for connections to servers.
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.snapshot.max_connections = max;

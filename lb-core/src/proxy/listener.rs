@@ -12,11 +12,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::limit::{ConnectionLimit, Permits};
+use super::reserve::Reserve;
 use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Listener, Stream};
 
 /// How long accepting rests when descriptors or memory have run out: something has to close first.
-const REST: Duration = Duration::from_millis(50);
+pub(super) const REST: Duration = Duration::from_millis(50);
 
 /// A listener that is to go has taken all that the kernel had queued when nothing more comes for this long.
 const LAST_CALL: Duration = Duration::from_millis(20);
@@ -46,6 +47,7 @@ pub(crate) struct Destination {
     pub(crate) admission: Option<Arc<dyn Admission>>,
     /// The frontend's and the proxy's.
     pub(crate) limits: [Arc<ConnectionLimit>; 2],
+    pub(crate) reserve: Reserve,
 }
 
 /// Accepts until `stop`, then what the kernel had queued by then: those clients have connected.
@@ -85,6 +87,7 @@ async fn take(accepted: io::Result<(Stream, ClientAddress)>, destination: &Live<
                 return;
             }
             let permits = Permits::acquire(&to.limits).await;
+            to.reserve.spare(&stream, || to.acceptor.accept_failed()).await;
             to.acceptor.serve(stream, client, permits);
         }
         // accept(2): errors of the connection itself, which is gone.

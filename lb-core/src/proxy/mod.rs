@@ -16,6 +16,7 @@ mod handle;
 mod http_mode;
 mod limit;
 mod listener;
+mod reserve;
 mod run;
 mod running;
 pub mod status;

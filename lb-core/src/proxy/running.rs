@@ -14,6 +14,7 @@ use super::builder::Snapshot;
 use super::frontend::{Frontend, Seat};
 use super::limit::ConnectionLimit;
 use super::listener::{Acceptor, Destination};
+use super::reserve::Reserve;
 use super::worker::Worker;
 use crate::backend::{Backend, Roster};
 use crate::live::Live;
@@ -251,10 +252,12 @@ impl Running {
             }
         }
         debug_assert_eq!(self.frontends.len(), snapshot.frontends.len());
+        let reserve = Reserve::new(snapshot.max_connections);
         let destination = |frontend: &RunningFrontend, worker: usize| Destination {
             acceptor: Arc::clone(&frontend.acceptors[worker]),
             admission: frontend.definition.admission.clone(),
             limits: [Arc::clone(&frontend.limit), Arc::clone(means.limit)],
+            reserve,
         };
         self.listeners.retain(|key, listener| {
             let Some(frontend) = wanted.get(key) else {

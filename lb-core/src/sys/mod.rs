@@ -8,6 +8,6 @@ mod files;
 mod pipe;
 mod socket;
 
-pub(crate) use files::raise_open_files_limit;
+pub(crate) use files::{next_number, number, open_files_limit, raise_open_files_limit};
 pub(crate) use pipe::{Pipe, splice};
 pub(crate) use socket::{BoundListener, ListenAddress, accept, bind, peek};
