@@ -1,24 +1,25 @@
 //! A byte stream of any kind that a connection can be made of.
+//!
+//! Who moves bytes knows no kind: what a kind can't do ([`Stream::can_splice`]) or has to do on top
+//! ([`Stream::poll_flush`]) is asked of the stream. An accepted socket becomes one of the event loop by itself, the first
+//! time that it has to be waited for. Where streams come from, and how long they may wait, is not known here.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::unconstrained;
 
 use super::accepted::Accepted;
 use super::carried::Carried;
 use super::secure::Secure;
-use crate::sys::{BoundListener, accept};
 
 /// An `SO_LINGER` of no time: closing sends a reset (socket(7)).
 const RESETS: Option<Duration> = Some(Duration::ZERO);
@@ -337,91 +338,15 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// Where a connection came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClientAddress {
-    Socket(SocketAddr),
-    /// A unix socket's peer has no address.
-    Local,
-}
-
-impl ClientAddress {
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
-        match self {
-            // An IPv4 client of a dual-stack listener is the IPv4 client it is.
-            Self::Socket(addr) => Some(addr.ip().to_canonical()),
-            Self::Local => None,
-        }
-    }
-}
-
-impl ClientAddress {
-    pub(crate) fn socket(self) -> Option<SocketAddr> {
-        match self {
-            Self::Socket(addr) => Some(addr),
-            Self::Local => None,
-        }
-    }
-}
-
-impl fmt::Display for ClientAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(addr) => write!(f, "{addr}"),
-            Self::Local => f.write_str("unix"),
-        }
-    }
-}
-
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe, for types that lie about their descriptor: std's doesn't"
-)]
-fn wait_for_connections(listener: std::net::TcpListener) -> io::Result<AsyncFd<std::net::TcpListener>> {
-    AsyncFd::with_interest(listener, Interest::READABLE)
-}
-
-/// A listening socket in a worker's event loop.
-#[derive(Debug)]
-pub(crate) enum Listener {
-    Tcp(AsyncFd<std::net::TcpListener>),
-    Unix(UnixListener),
-}
-
-impl Listener {
-    /// Registers the socket with the current runtime.
-    pub(crate) fn register(bound: BoundListener) -> io::Result<Self> {
-        match bound {
-            BoundListener::Tcp(listener) => wait_for_connections(listener).map(Self::Tcp),
-            BoundListener::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
-        }
-    }
-
-    /// Takes the next connection from the kernel's queue.
-    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, ClientAddress)>> {
-        match self {
-            Self::Tcp(listener) => loop {
-                let mut ready = ready!(listener.poll_read_ready(cx))?;
-                let Ok(accepted) = ready.try_io(|listener| accept(listener.as_fd())) else { continue };
-                let (socket, addr) = accepted?;
-                let stream = Stream::Accepted(Accepted::new(socket));
-                return Poll::Ready(Ok((stream, ClientAddress::Socket(addr))));
-            },
-            Self::Unix(listener) => {
-                let (stream, _unnamed) = ready!(listener.poll_accept(cx))?;
-                Poll::Ready(Ok((Stream::Unix(stream), ClientAddress::Local)))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
     use tokio::task::coop;
 
+    use super::super::listener::Listener;
     use super::*;
+    use crate::sys::BoundListener;
 
     #[tokio::test]
     async fn a_client_that_speaks_at_once_is_not_registered() {
