@@ -5,7 +5,6 @@
 //! listeners and applies the snapshot; [`Handle::apply`] replaces it: listeners, servers, pools and counters that are
 //! in both are carried over, so that no request notices.
 
-#[allow(dead_code, reason = "the proxy that runs it lands next")]
 mod admin;
 mod builder;
 pub(crate) mod control;
