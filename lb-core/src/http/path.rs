@@ -108,6 +108,14 @@ pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8
     if scratch.as_slice() == path { Ok(path) } else { Ok(scratch) }
 }
 
+/// A path as a route writes it. Unlike a request's it may not be empty: that is a mistake, not the root.
+pub(crate) fn normalise_written(path: &str) -> Result<Vec<u8>, PathError> {
+    if !path.starts_with('/') {
+        return Err(PathError::NotAbsolute);
+    }
+    normalise(path.as_bytes(), &mut Vec::new()).map(<[u8]>::to_vec)
+}
+
 /// Appends `text` with its escapes in normal form, and nothing else done to it: no slash merged, no dot
 /// segment resolved. For what is only a part of a path, such as the beginning that a route asks for.
 pub(crate) fn push_spelled(out: &mut Vec<u8>, text: &[u8]) -> Result<(), PathError> {

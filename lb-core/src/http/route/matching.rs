@@ -6,7 +6,7 @@ use regex::bytes::Regex;
 use super::conditions::{Conditions, Test, decoded};
 use super::error::RouteProblem;
 use super::hosts::HostPattern;
-use crate::http::path::{self, PathError};
+use crate::http::path::{PathError, normalise, normalise_written, push_spelled};
 
 /// The conditions of a route; all must hold.
 ///
@@ -54,13 +54,14 @@ impl Match {
 
     /// Takes `path` and no other: `/exact` does not take `/exact/`.
     pub fn path(path: &str) -> Self {
-        Self::of(path, PathMatch::Exact, normal(path))
+        Self::of(path, PathMatch::Exact, normalise_written(path))
     }
 
     /// Takes paths that begin with the segments of `prefix`: `/admin` takes `/admin`, `/admin/` and `/admin/x`,
     /// not `/administrator`. A trailing slash makes no difference.
     pub fn prefix(prefix: &str) -> Self {
-        let form = normal(prefix).map(|form| form.strip_suffix(b"/").map(<[u8]>::to_vec).unwrap_or(form));
+        let form =
+            normalise_written(prefix).map(|form| form.strip_suffix(b"/").map(<[u8]>::to_vec).unwrap_or(form));
         Self::of(prefix, PathMatch::Prefix, form)
     }
 
@@ -68,13 +69,13 @@ impl Match {
     pub fn begins(text: &str) -> Self {
         let mut form = Vec::new();
         let result = match text.starts_with('/') {
-            true => path::push_spelled(&mut form, text.as_bytes()),
+            true => push_spelled(&mut form, text.as_bytes()),
             false => Err(PathError::NotAbsolute),
         };
         let mut made = Self::of(text, PathMatch::Begins, result.map(|()| form.clone()));
         // What follows the last slash may be cut anywhere: `/.` begins `/.well-known`.
         let whole = form.iter().rposition(|&byte| byte == b'/').map_or(&[][..], |slash| &form[..=slash]);
-        if made.problems.is_empty() && path::normalise(whole, &mut Vec::new()) != Ok(whole) {
+        if made.problems.is_empty() && normalise(whole, &mut Vec::new()) != Ok(whole) {
             made.problems.push(RouteProblem::NeverBegins(text.to_owned()));
         }
         made
@@ -209,14 +210,6 @@ impl From<String> for ValueMatch {
     fn from(value: String) -> Self {
         Self::Exact(value)
     }
-}
-
-/// A path as a route writes it. Unlike a request's it may not be empty: that is a mistake, not the root.
-pub(super) fn normal(path: &str) -> Result<Vec<u8>, PathError> {
-    if !path.starts_with('/') {
-        return Err(PathError::NotAbsolute);
-    }
-    path::normalise(path.as_bytes(), &mut Vec::new()).map(<[u8]>::to_vec)
 }
 
 /// RFC 9110 section 9.3 and RFC 5789.

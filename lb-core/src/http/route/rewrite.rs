@@ -1,7 +1,6 @@
 //! Rewriting the path of a request that goes to a server.
 
-use super::matching::normal;
-use crate::http::path::PathError;
+use crate::http::path::{PathError, normalise_written};
 
 /// Another prefix for a path.
 ///
@@ -23,7 +22,7 @@ impl Rewrite {
     /// # Errors
     /// When one of them is no path; the error comes with the one that isn't.
     pub fn replace_prefix<'a>(from: &'a str, to: &'a str) -> Result<Self, (&'a str, PathError)> {
-        let [from, to] = [from, to].map(|text| normal(text).map_err(|problem| (text, problem)));
+        let [from, to] = [from, to].map(|text| normalise_written(text).map_err(|problem| (text, problem)));
         let from = from?;
         let bare = from.strip_suffix(b"/").unwrap_or(&from);
         Ok(Self { from: bare.into(), to: to?.into() })

@@ -238,7 +238,7 @@ impl Plain {
             && self.query.iter().all(|test| value_holds(test, request.query.as_ref()))
     }
 
-    /// The lower, the sooner (DESIGN: exact, longest prefix, beginnings by length, expressions in order, none;
+    /// The lower, the sooner (exact, longest prefix, beginnings by length, expressions in order, none;
     /// among equals more conditions).
     fn order(&self) -> (u8, Reverse<usize>, Reverse<usize>) {
         let conditions =
