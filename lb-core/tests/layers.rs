@@ -1,4 +1,4 @@
-//! Promise: modules are floors of a building; each uses only floors below its own (DESIGN section 3).
+//! Promise: modules are floors of a building; each uses only floors below its own (ARCHITECTURE.md, "Floors").
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 use std::fs;

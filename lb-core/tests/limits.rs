@@ -1,4 +1,5 @@
-//! Promise: what is wrong has one answer, one reason in the access log and one counter (DESIGN: what bad input gets).
+//! Promise: what is wrong has one answer, one reason in the access log and one counter (ARCHITECTURE.md, "What bad
+//! input gets").
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
