@@ -270,6 +270,23 @@ fn interim_responses_pass_to_http11_and_not_to_http10() {
     old.expect_closed();
 }
 
+/// RFC 9110 section 10.1.1: a client of HTTP/1.0 knows no 100, so its server need not send one.
+#[test]
+fn an_expectation_of_a_http10_client_means_nothing() {
+    let origin = Origin::named("web1");
+    let proxy = Running::in_front_of(&origin);
+    for (version, passed) in [("1.0", None), ("1.1", Some("100-continue"))] {
+        let mut client = proxy.client("web");
+        client.send(format!(
+            "POST / HTTP/{version}\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"
+        ));
+        assert_eq!(client.response().text(), "web1");
+        let requests = origin.requests();
+        let request = requests.last().unwrap();
+        assert_eq!((request.field("expect"), request.text().as_str()), (passed, "hi"), "HTTP/{version}");
+    }
+}
+
 #[test]
 fn http10_clients_are_closed_unless_they_ask_to_be_kept() {
     let origin = Origin::named("web1");

@@ -114,6 +114,8 @@ impl OutgoingRequest<'_> {
                 Known::Other => false,
                 Known::Host | Known::ContentLength => true,
                 Known::MaxForwards => has_max_forwards,
+                // RFC 9110 section 10.1.1: of a client that can't be told to continue it is to be ignored.
+                Known::Expect => !self.head.version.knows_interims(),
                 Known::Trailer => self.head.body != BodyLength::Unknown,
                 known => self.forwarded.is_some_and(|forwarded| forwarded.drops(known)),
             };
