@@ -266,9 +266,7 @@ fn check_via(says_via: bool, client: &[u8], forwarded: &[u8]) {
 }
 
 fn is_same_request(sent: &Message<'_>, got: &Message<'_>) -> bool {
-    // An absolute target goes on as a path.
-    let (of_sent, of_got) = (sent.head.start[1], got.head.start[1]);
-    let is_target = of_sent == of_got || !is_connect(got) && of_got.starts_with(b"/");
+    let is_target = sent_on(sent.head.start[0], sent.head.start[1]) == got.head.start[1];
     let is_body = match (got.is_whole, sent.is_malformed) {
         (true, _) => sent.is_whole && sent.body == got.body,
         // What came before the fault may have gone on, but never the end of a message.
@@ -276,6 +274,21 @@ fn is_same_request(sent: &Message<'_>, got: &Message<'_>) -> bool {
         (false, false) => sent.body.starts_with(&got.body),
     };
     sent.head.start[0] == got.head.start[0] && is_target && is_body
+}
+
+/// The target that a request is to go on with: of an absolute one, the path and the query (RFC 9112 section 3.2).
+fn sent_on(method: &[u8], target: &[u8]) -> Vec<u8> {
+    let scheme = target.windows(3).position(|window| window == b"://");
+    let Some(scheme) = scheme.filter(|_| method != b"CONNECT" && !target.starts_with(b"/")) else {
+        return target.to_vec();
+    };
+    let rest = &target[scheme + 3..];
+    let authority = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    match &rest[authority..] {
+        [] if method == b"OPTIONS" => b"*".to_vec(),
+        path @ [b'/', ..] => path.to_vec(),
+        query => [b"/", query].concat(),
+    }
 }
 
 /// What the client gets are responses, the last of which may be cut off; each is the proxy's own or one reply's, in
