@@ -234,3 +234,56 @@ impl Sink for Server {
         either!(self, end => end.unframed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{Duration, sleep};
+
+    use super::*;
+    use crate::backend::{Backend, BackendTimeouts, PickInput, Roster};
+    use crate::metrics::Metrics;
+    use crate::upstream::SharedBackend;
+
+    const CONNECT: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_behind_one_that_was_served_waits_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let timeouts = BackendTimeouts::default().connect(CONNECT);
+        let backend =
+            Backend::builder("shop").server(&*address).http2(true).timeouts(timeouts).build().unwrap();
+        let (roster, queue) = (Roster::new(&backend), Arc::default());
+        let shared = SharedBackend { backend, roster, queue };
+        let upstream = Upstream::new(&shared, None, &Metrics::new(1), 0);
+        let lease = upstream.try_lease(&PickInput::default(), &[]).unwrap();
+        let resources = Resources::new();
+        let sessions = Sessions::of(lease.endpoint());
+        let stream = Stream::Tcp(TcpStream::connect(&address).await.unwrap());
+        drop(sessions.open(stream, Duration::from_secs(60)).await.unwrap());
+
+        // Those before and between the two are slow to connect, or many.
+        let before = sessions.opening().await;
+        let first = async {
+            Server::connect_shared(&upstream, &lease, &resources).await.unwrap();
+        };
+        let between = async {
+            let between = sessions.opening().await;
+            sleep(CONNECT / 2).await;
+            drop(between);
+        };
+        let last = async {
+            sleep(CONNECT / 4).await;
+            let room = Server::connect_shared(&upstream, &lease, &resources).await;
+            assert!(matches!(room, Ok((Server::Among(_), None))), "{room:?}");
+        };
+        let begin = async {
+            sleep(CONNECT * 9 / 10).await;
+            drop(before);
+        };
+        tokio::join!(first, between, last, begin);
+    }
+}
