@@ -47,9 +47,9 @@ pub(crate) trait ClientEnd: Source + Sink {
         true
     }
 
-    /// The scheme of what is asked for.
-    fn scheme(&self) -> &'static str {
-        if self.is_secure() { "https" } else { "http" }
+    /// The scheme of what is asked for: `https` also where TLS ends at the proxy in front, if that says so.
+    fn scheme(&self, front: Option<&Said>) -> &'static str {
+        if self.is_secure() || front.is_some_and(Said::is_secure) { "https" } else { "http" }
     }
 
     /// Ready when the client's connection was reset, where that is found out without a system call and not by

@@ -208,7 +208,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 .body(response.body().clone()),
             Action::Redirect(redirect) => {
                 let place = Place {
-                    scheme: self.client.scheme(),
+                    scheme: self.client.scheme(self.peer.said.as_deref()),
                     host: authority,
                     path: subject.path,
                     query: subject.query,

@@ -120,7 +120,8 @@ impl HttpFrontend {
 
     /// Expects a PROXY protocol header (version 1 or 2) before anything else, TLS included, and closes connections
     /// that don't come from [`trusted_proxies`](Self::trusted_proxies) or have none. The client is then who the header
-    /// says; [`admission`](Self::admission) is still asked about the proxy, which connects.
+    /// says; [`admission`](Self::admission) is still asked about the proxy, which connects. Where the header says that
+    /// the client came by TLS, X-Forwarded-Proto and `{scheme}` in redirects are `https`.
     #[must_use]
     pub fn accept_proxy(mut self) -> Self {
         self.listening.accepts_proxy = true;

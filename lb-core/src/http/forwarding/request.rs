@@ -81,7 +81,7 @@ impl<C: ClientEnd> Exchange<'_, C> {
         let bytes = self.client.head_bytes();
         let forwarded = upstream.backend().forwarded().then(|| Forwarded {
             client: self.peer.client.ip(),
-            scheme: self.client.scheme(),
+            scheme: self.client.scheme(self.peer.said.as_deref()),
             host: &bytes[request.authority],
             is_trusted: self.service.trusts(self.peer.client),
         });

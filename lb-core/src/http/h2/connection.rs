@@ -39,6 +39,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(super) is_secure: bool,
+    pub(super) scheme: &'static str,
     pub(super) subject: Option<Box<str>>,
     /// What servers may be told of it.
     pub(super) said: Said,
@@ -48,7 +49,10 @@ impl Origin {
     fn of(stream: &Stream, front: Option<&Said>) -> Self {
         let secure = stream.secure();
         let subject = secure.and_then(Secure::subject).map(Box::from);
-        Self { is_secure: secure.is_some(), subject, said: Said::of(stream, front) }
+        let said = Said::of(stream, front);
+        // Our own TLS is said there, too.
+        let scheme = if said.is_secure() { "https" } else { "http" };
+        Self { is_secure: secure.is_some(), scheme, subject, said }
     }
 }
 

@@ -174,6 +174,10 @@ impl ClientEnd for ServedStream {
         self.origin.said.clone()
     }
 
+    fn scheme(&self, _: Option<&Said>) -> &'static str {
+        self.origin.scheme
+    }
+
     fn admits(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
         let Some(key) = &self.key else { return true };
         match head.status {

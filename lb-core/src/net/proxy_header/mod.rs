@@ -34,6 +34,19 @@ pub(crate) struct Said {
     tlvs: Box<[u8]>,
 }
 
+impl Said {
+    /// Whether the client came by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        let mut tlvs = &self.tlvs[..];
+        while let Some(Ok((kind, value))) = next_tlv(&mut tlvs) {
+            if kind == TLV_SSL {
+                return value.first().is_some_and(|client| client & CLIENT_SSL != 0);
+            }
+        }
+        false
+    }
+}
+
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyHeaderError {
@@ -58,6 +71,8 @@ const TLV_ALPN: u8 = 0x01;
 const TLV_AUTHORITY: u8 = 0x02;
 const TLV_CRC32C: u8 = 0x03;
 const TLV_SSL: u8 = 0x20;
+/// Of the first byte of [`TLV_SSL`]: the client came by TLS (section 2.2.6).
+const CLIENT_SSL: u8 = 0x01;
 const TLV_SSL_VERSION: u8 = 0x21;
 const TLV_SSL_CN: u8 = 0x22;
 
@@ -204,22 +219,44 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyHeaderErr
 fn check_tlvs(mut tlvs: &[u8], header: &[u8]) -> Result<Box<[u8]>, ProxyHeaderError> {
     use ProxyHeaderError::Malformed;
     let mut passed = Vec::new();
-    while let [kind, high, low, rest @ ..] = tlvs {
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let (value, behind) = rest.split_at_checked(length).ok_or(Malformed("a value is cut off"))?;
-        if *kind == TLV_CRC32C {
-            let value: [u8; 4] = value.try_into().map_err(|_| Malformed("its checksum has not 4 bytes"))?;
-            let at = header.len() - behind.len() - 4;
-            if crc32c(header, at..at + 4) != u32::from_be_bytes(value) {
-                return Err(Malformed("its checksum is wrong"));
+    loop {
+        let before = tlvs;
+        let Some(next) = next_tlv(&mut tlvs) else { return Ok(passed.into()) };
+        let (kind, value) = next?;
+        match kind {
+            TLV_CRC32C => {
+                let value: [u8; 4] =
+                    value.try_into().map_err(|_| Malformed("its checksum has not 4 bytes"))?;
+                let at = header.len() - tlvs.len() - 4;
+                if crc32c(header, at..at + 4) != u32::from_be_bytes(value) {
+                    return Err(Malformed("its checksum is wrong"));
+                }
             }
+            TLV_SSL => {
+                // Section 2.2.6: what the client has, and whether its certificate was verified; then values again.
+                let (_, mut parts) = value.split_at_checked(5).ok_or(Malformed("a value is cut off"))?;
+                while let Some(part) = next_tlv(&mut parts) {
+                    part?;
+                }
+            }
+            _ => {}
         }
-        if matches!(*kind, TLV_ALPN | TLV_AUTHORITY | TLV_SSL) {
-            passed.extend_from_slice(&tlvs[..tlvs.len() - behind.len()]);
+        if matches!(kind, TLV_ALPN | TLV_AUTHORITY | TLV_SSL) {
+            passed.extend_from_slice(&before[..before.len() - tlvs.len()]);
         }
-        tlvs = behind;
     }
-    if tlvs.is_empty() { Ok(passed.into()) } else { Err(Malformed("a value is cut off")) }
+}
+
+/// Takes the first of `tlvs` off, its kind and its value; `None` at their end.
+fn next_tlv<'a>(tlvs: &mut &'a [u8]) -> Option<Result<(u8, &'a [u8]), ProxyHeaderError>> {
+    let cut_off = Some(Err(ProxyHeaderError::Malformed("a value is cut off")));
+    let [kind, high, low, rest @ ..] = *tlvs else {
+        return if tlvs.is_empty() { None } else { cut_off };
+    };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    let Some((value, behind)) = rest.split_at_checked(length) else { return cut_off };
+    *tlvs = behind;
+    Some(Ok((*kind, value)))
 }
 
 /// CRC32c (RFC 3720 appendix B.4), the bytes in `zero` taken as zeros.
@@ -271,162 +308,4 @@ pub(crate) fn property(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn proxied(source: &str, destination: &str) -> ProxyHeader {
-        let said = Said { destination: destination.parse().ok(), tlvs: Box::default() };
-        ProxyHeader::Proxied { source: source.parse().unwrap(), said }
-    }
-
-    fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(body.len()).unwrap().to_be_bytes();
-        [SIGNATURE_V2, &[command, family], &length, body].concat()
-    }
-
-    const TCP4: &[u8] = &[10, 0, 0, 1, 10, 0, 0, 2, 0x30, 0x39, 0x01, 0xbb];
-
-    #[test]
-    fn headers_are_read() {
-        let tcp4 = proxied("10.0.0.1:12345", "10.0.0.2:443");
-        let mut tcp6 = vec![0; 32];
-        (tcp6[15], tcp6[31]) = (1, 2);
-        tcp6.extend([0x30, 0x39, 0x01, 0xbb]);
-        let with_tlv = [TCP4, &[0x04, 0, 2, 9, 9]].concat();
-        for (bytes, expected) in [
-            (b"PROXY TCP4 10.0.0.1 10.0.0.2 12345 443\r\n".to_vec(), tcp4.clone()),
-            (
-                b"PROXY TCP4 255.255.255.255 0.0.0.0 65535 0\r\n".to_vec(),
-                proxied("255.255.255.255:65535", "0.0.0.0:0"),
-            ),
-            (b"PROXY TCP6 ::1 2001:db8::2 1 443\r\n".to_vec(), proxied("[::1]:1", "[2001:db8::2]:443")),
-            (b"PROXY UNKNOWN\r\n".to_vec(), ProxyHeader::Local),
-            (b"PROXY UNKNOWN ffff:f::f ffff::f 65535 65535\r\n".to_vec(), ProxyHeader::Local),
-            (v2(0x21, 0x11, TCP4), tcp4.clone()),
-            (v2(0x21, 0x11, &with_tlv), tcp4),
-            (v2(0x21, 0x21, &tcp6), proxied("[::1]:12345", "[::2]:443")),
-            (v2(0x21, 0x31, &[0; 216]), ProxyHeader::Local),
-            (v2(0x21, 0x00, &[]), ProxyHeader::Local),
-            (v2(0x20, 0x00, &[]), ProxyHeader::Local),
-            (v2(0x20, 0x11, TCP4), ProxyHeader::Local),
-            (v2(0x20, 0x00, b"anything"), ProxyHeader::Local),
-        ] {
-            let length = bytes.len();
-            let followed = [&bytes[..], b"GET / HTTP/1.1\r\n"].concat();
-            assert_eq!(parse(&followed).unwrap(), Some((expected, length)), "{}", bytes.escape_ascii());
-            for cut in 0..length {
-                assert_eq!(parse(&bytes[..cut]).unwrap(), None, "{cut} of {}", bytes.escape_ascii());
-            }
-        }
-    }
-
-    #[test]
-    fn everything_else_is_refused() {
-        let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(LONGEST_V1));
-        for bytes in [
-            b"GET / HTTP/1.1\r\n".to_vec(),
-            b"proxy TCP4 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
-            b"PROXY TCP4 6.6.6 10.0.0.2 1 2\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.01 10.0.0.2 1 2\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 99999 2\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 65536\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 -1 2\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 +1 2\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 01 2\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 1\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2 3\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2 \r\n".to_vec(),
-            b"PROXY TCP4  10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\rX".to_vec(),
-            b"PROXY TCP4 ::1 ::2 1 2\r\n".to_vec(),
-            b"PROXY TCP6 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
-            b"PROXY UDP4 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
-            b"PROXY \r\n".to_vec(),
-            b"PROXY\r\n".to_vec(),
-            b"PROXY TCP4 \xff 10.0.0.2 1 2\r\n".to_vec(),
-            long.into_bytes(),
-            v2(0x11, 0x11, TCP4),
-            v2(0x22, 0x11, TCP4),
-            v2(0x21, 0x12, TCP4),
-            v2(0x21, 0x41, TCP4),
-            v2(0x21, 0x11, &TCP4[..11]),
-            v2(0x21, 0x21, TCP4),
-            v2(0x21, 0x11, &[TCP4, &[4, 0]].concat()),
-            v2(0x21, 0x11, &[TCP4, &[4, 0, 9, 1]].concat()),
-            v2(0x21, 0x11, &[TCP4, &[TLV_CRC32C, 0, 4, 1, 2, 3, 4]].concat()),
-            v2(0x21, 0x11, &[TCP4, &[TLV_CRC32C, 0, 1, 1]].concat()),
-            v2(0x21, 0x11, &[0; LONGEST_V2]),
-        ] {
-            assert!(parse(&bytes).is_err(), "{}", bytes.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn a_right_checksum_is_accepted() {
-        // RFC 3720 appendix B.4: 32 bytes of zeros.
-        assert_eq!(crc32c(&[0; 32], 0..0), 0x8a91_36aa);
-        let mut header = v2(0x21, 0x11, &[TCP4, &[TLV_CRC32C, 0, 4, 0, 0, 0, 0]].concat());
-        let at = header.len() - 4;
-        let crc = crc32c(&header, 0..0);
-        header[at..].copy_from_slice(&crc.to_be_bytes());
-        assert!(parse(&header).unwrap().is_some());
-    }
-
-    #[test]
-    fn what_is_written_can_be_read() {
-        for (source, destination, line) in [
-            ("10.0.0.1:1", "10.0.0.2:443", "PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"),
-            ("[::1]:1", "[::2]:443", "PROXY TCP6 ::1 ::2 1 443\r\n"),
-            ("[::ffff:10.0.0.1]:1", "10.0.0.2:443", "PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"),
-            ("10.0.0.1:1", "[::2]:443", "PROXY TCP6 ::ffff:10.0.0.1 ::2 1 443\r\n"),
-        ] {
-            let subject = Some("O=Shop, CN=alice");
-            let tls = write::TlsIntroduction {
-                version: "TLSv1.3",
-                protocol: Some(b"http/1.1"),
-                server_name: Some("shop.example"),
-                subject,
-            };
-            let said = Said { destination: destination.parse().ok(), tlvs: tls.tlvs() };
-            let introduction = Introduction { client: source.parse().ok(), said: Some(&said) };
-            assert_eq!(introduction.v1(), line.as_bytes());
-            let read = |bytes: &[u8]| match parse(bytes).unwrap() {
-                Some((ProxyHeader::Proxied { source, said }, length)) if length == bytes.len() => {
-                    (source, said)
-                }
-                other => panic!("{other:?}"),
-            };
-            let (one, two) = (introduction.v1(), introduction.v2());
-            let (source, said) = read(&two);
-            assert_eq!((read(&one).0, read(&one).1.destination), (source, said.destination));
-            // A second proxy without TLS of its own passes it all on.
-            assert_eq!(Introduction { client: Some(source), said: Some(&said) }.v2(), two);
-            for expected in [
-                &b"\x01\0\x08http/1.1"[..],
-                b"\x02\0\x0cshop.example",
-                b"\x21\0\x07TLSv1.3",
-                b"\x22\0\x05alice",
-            ] {
-                assert!(
-                    two.windows(expected.len()).any(|window| window == expected),
-                    "{}",
-                    two.escape_ascii()
-                );
-            }
-        }
-        let own = Introduction::default();
-        assert_eq!(own.v1(), b"PROXY UNKNOWN\r\n");
-        assert_eq!(parse(&own.v2()).unwrap(), Some((ProxyHeader::Local, 16)));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_bytes_break_it(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), version in 0..3) {
-            let mut whole = match version { 0 => SIGNATURE_V1.to_vec(), 1 => SIGNATURE_V2.to_vec(), _ => Vec::new() };
-            whole.extend(bytes);
-            if let Ok(Some((_, length))) = parse(&whole) {
-                proptest::prop_assert!(length <= whole.len());
-            }
-        }
-    }
-}
+mod tests;

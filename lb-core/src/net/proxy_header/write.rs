@@ -2,7 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{SIGNATURE_V2, Said, Stream, TLV_ALPN, TLV_AUTHORITY, TLV_SSL, TLV_SSL_CN, TLV_SSL_VERSION};
+use super::{
+    CLIENT_SSL, SIGNATURE_V2, Said, Stream, TLV_ALPN, TLV_AUTHORITY, TLV_SSL, TLV_SSL_CN, TLV_SSL_VERSION,
+};
+
+/// A common name that is longer is left out: X.520 has room for 64 characters.
+const LONGEST_NAME: usize = 512;
 
 /// Who a client is, for a header that goes out. The default speaks for ourselves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,14 +105,14 @@ impl TlsIntroduction<'_> {
         if let Some(name) = self.server_name {
             tlv(&mut body, TLV_AUTHORITY, name.as_bytes());
         }
-        // Section 2.2.6: 1 for TLS, 2 and 4 for a certificate on this connection and in this session; then 0 if it
+        // Section 2.2.6: 2 and 4 for a certificate on this connection and in this session; then 0 if it
         // was verified.
-        let mut ssl = vec![if self.subject.is_some() { 0x07 } else { 0x01 }];
+        let mut ssl = vec![if self.subject.is_some() { CLIENT_SSL | 0x06 } else { CLIENT_SSL }];
         ssl.extend(u32::from(self.subject.is_none()).to_be_bytes());
         tlv(&mut ssl, TLV_SSL_VERSION, self.version.as_bytes());
         let common_name =
             self.subject.and_then(|subject| subject.split(", ").find_map(|part| part.strip_prefix("CN=")));
-        if let Some(name) = common_name {
+        if let Some(name) = common_name.filter(|name| name.len() <= LONGEST_NAME) {
             tlv(&mut ssl, TLV_SSL_CN, name.as_bytes());
         }
         tlv(&mut body, TLV_SSL, &ssl);
@@ -115,9 +120,8 @@ impl TlsIntroduction<'_> {
     }
 }
 
-/// Names and subjects are a few hundred bytes; what can't be said in 1 KiB is cut.
+/// Every value that we make is a few hundred bytes at most.
 fn tlv(into: &mut Vec<u8>, kind: u8, value: &[u8]) {
-    let value = &value[..value.len().min(1024)];
     into.push(kind);
     into.extend(u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
     into.extend_from_slice(value);
