@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 #![cfg(all(feature = "tls", feature = "http"))]
 
+mod h2_client;
 mod rig;
 
 use std::time::Duration;
 
-use lb_core::backend::{BackendBuilder, ServerState};
+use lb_core::backend::{BackendBuilder, PoolLimits, ServerState};
 use lb_core::prelude::*;
 use lb_core::proxy::ProxyBuilder;
 use lb_core::testkit::{Origin, Running, eventually, pattern};
@@ -225,6 +226,40 @@ fn renewed_files_are_taken_and_broken_ones_leave_the_old_in_place() {
     eventually("they are taken back", || renewals("success") == 3.0);
     assert_eq!(get(&proxy, "/").0, 502);
     assert!(renewals("error") >= 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_authorities_use_no_connection_of_before() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let server = Server::showing(&authority.issue(&["127.0.0.1"]));
+    let acceptor = tokio_rustls::TlsAcceptor::from(server.config("h2"));
+    let enter = move |stream| {
+        let acceptor = acceptor.clone();
+        async move { acceptor.accept(stream).await.ok() }
+    };
+    let h2 = h2_client::server::Server::start_behind(enter, 100, |asked| async move {
+        h2_client::server::answer(asked.respond, http::Response::new(()), b"web1", None).await;
+    })
+    .await;
+    let h1 = secure_origin(server);
+    tokio::task::block_in_place(|| {
+        for (address, http2) in [(h1.address(), false), (&h2.address, true)] {
+            let ca = stranger.file().with_file_name("servers.pem");
+            std::fs::copy(authority.file(), &ca).unwrap();
+            let tls = Origination::builder().authorities(&ca).watch_every(Duration::from_millis(5));
+            let pool = PoolLimits::default().idle_timeout(Duration::from_secs(60));
+            let shop = Backend::builder("shop").server(address).http2(http2).tls(tls.build().unwrap());
+            let proxy = Running::start(proxy(shop.pool(pool)));
+            for _ in 0..2 {
+                assert_eq!(get(&proxy, "/").0, 200);
+            }
+            assert_eq!(if http2 { h2.connections() } else { h1.connections() }, 1);
+            std::fs::copy(stranger.file(), &ca).unwrap();
+            let renewals = "lb_backend_certificate_renewals_total{backend=\"shop\",result=\"success\"}";
+            eventually("the others are taken", || proxy.metric(renewals) == 1.0);
+            assert_eq!(get(&proxy, "/").0, 502, "{http2}");
+        }
+    });
 }
 
 #[test]

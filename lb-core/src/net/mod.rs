@@ -41,6 +41,8 @@ pub(crate) use proxy_header::property as proxy_header_property;
 pub(crate) use proxy_header::{Introduction, Said};
 pub(crate) use pump::{Blocked, Pump, PumpEnd, PumpError};
 pub(crate) use resources::{Pool, Resources, Space};
+#[cfg(feature = "http")]
+pub(crate) use secure::Terms;
 pub(crate) use secure::{Originator, Secure, Terminator, is_certificate_refused};
 pub(crate) use stream::Stream;
 pub(crate) use tunnel::{Tunnel, TunnelEnd};

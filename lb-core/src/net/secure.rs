@@ -25,6 +25,15 @@ pub(crate) struct Secure {
     is_broken: bool,
     /// The subject of the certificate that the client showed.
     subject: Option<Box<str>>,
+    /// To a server.
+    terms: Option<Terms>,
+}
+
+/// What TLS to a server was begun by, and where that is renewed.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    config: Arc<ClientConfig>,
+    offer: Arc<Offer<ClientConfig>>,
 }
 
 /// Ends the TLS of clients.
@@ -53,7 +62,8 @@ impl Terminator {
         })?;
         let certificates = tls.get_ref().1.peer_certificates();
         let subject = certificates.and_then(|chain| chain.first()).and_then(|leaf| subject_of(leaf));
-        Ok(Stream::Tls(Box::new(Secure { tls: TlsStream::Server(tls), is_broken: false, subject })))
+        let tls = TlsStream::Server(tls);
+        Ok(Stream::Tls(Box::new(Secure { tls, is_broken: false, subject, terms: None })))
     }
 }
 
@@ -67,10 +77,18 @@ impl Originator {
 
     /// Shakes hands with a server. Has no deadline of its own.
     pub(crate) async fn connect(&self, stream: Stream) -> io::Result<Stream> {
-        let connector = TlsConnector::from(self.offer.config());
-        let tls = connector.connect(self.name.clone(), stream).await?;
-        let secure = Secure { tls: TlsStream::Client(tls), is_broken: false, subject: None };
-        Ok(Stream::Tls(Box::new(secure)))
+        let terms = Terms { config: self.offer.config(), offer: Arc::clone(&self.offer) };
+        let connector = TlsConnector::from(Arc::clone(&terms.config));
+        let tls = TlsStream::Client(connector.connect(self.name.clone(), stream).await?);
+        Ok(Stream::Tls(Box::new(Secure { tls, is_broken: false, subject: None, terms: Some(terms) })))
+    }
+}
+
+impl Terms {
+    /// Whether a connection would be begun by the same now: by authorities or a certificate of before it may lead to
+    /// somebody who is not believed any more.
+    pub(crate) fn hold(&self) -> bool {
+        Arc::ptr_eq(&self.config, &self.offer.config())
     }
 }
 
@@ -126,6 +144,11 @@ impl Secure {
         self.subject.as_deref()
     }
 
+    /// What TLS to a server was begun by.
+    pub(crate) fn terms(&self) -> Option<&Terms> {
+        self.terms.as_ref()
+    }
+
     /// The protocol that was agreed on by ALPN.
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         self.session().alpn_protocol()
@@ -174,6 +197,12 @@ impl Drop for Secure {
 impl fmt::Debug for Secure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secure").field("socket", self.socket()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("hold", &self.hold()).finish_non_exhaustive()
     }
 }
 

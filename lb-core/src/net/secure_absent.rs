@@ -14,6 +14,16 @@ use crate::tls::{Origination, Termination};
 #[derive(Debug)]
 pub(crate) enum Secure {}
 
+/// What TLS to a server was begun by, of which there is none.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms(Infallible);
+
+impl Terms {
+    pub(crate) fn hold(&self) -> bool {
+        match self.0 {}
+    }
+}
+
 /// Ends the TLS of clients, of which there is none.
 #[derive(Clone, Debug)]
 pub(crate) struct Terminator(Infallible);
@@ -84,6 +94,10 @@ impl Secure {
     }
 
     pub(crate) fn subject(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    pub(crate) fn terms(&self) -> Option<&Terms> {
         match *self {}
     }
 

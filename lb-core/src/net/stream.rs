@@ -19,7 +19,7 @@ use tokio::task::coop::unconstrained;
 
 use super::accepted::Accepted;
 use super::carried::Carried;
-use super::secure::Secure;
+use super::secure::{Secure, Terms};
 
 /// An `SO_LINGER` of no time: closing sends a reset (socket(7)).
 const RESETS: Option<Duration> = Some(Duration::ZERO);
@@ -257,11 +257,16 @@ impl Stream {
     ///
     /// Mostly what the event loop already knows, without a system call. After a splice, which stops exactly at the
     /// end of a body, one read finds out.
-    pub(crate) fn is_silent(&mut self) -> bool {
+    fn is_silent(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         // Unconstrained: a task that has used up its budget would be told "pending" whatever has arrived.
         let read = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx, &mut [0]))));
         read.poll(&mut cx).is_pending()
+    }
+
+    /// Whether a connection that was kept may serve again: it is silent, and would be begun by the same now.
+    pub(crate) fn is_reusable(&mut self) -> bool {
+        self.is_silent() && self.secure().and_then(Secure::terms).is_none_or(Terms::hold)
     }
 
     /// Makes closing this stream a reset (RST), so that the peer can't take what it got for the whole.

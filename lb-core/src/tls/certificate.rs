@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustls::SignatureAlgorithm;
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::error::TlsProblem;
 use super::{pem, provider};
@@ -84,6 +84,10 @@ impl Certificate {
         let key = pem::private_key(&key_pem, &files.key)?;
         let malformed = |why: String| TlsProblem::Malformed { file: files.certificate.clone(), why };
         let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|error| malformed(error.to_string()))?;
+        if leaf.version() != X509Version::V3 {
+            let version = leaf.version().0.saturating_add(1);
+            return Err(TlsProblem::Version { file: files.certificate.clone(), version });
+        }
         let (names, validity) = (names(&leaf), leaf.validity());
         let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
         let mut key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
@@ -158,6 +162,28 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
+
+    /// By `openssl x509 -req -signkey` without a file of extensions.
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBJTCBywIUf1djhSlesuYikUBE2atvcwXC9wswCgYIKoZIzj0EAwIwFDESMBAG\n\
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTExNDg0MloYDzIwODEwODI0MTE0ODQy\n\
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n\
+AARbd0MnBYjDNmdOO6olmEZRnz0VTS4tFcui71xE4OLy+ARxzOe5OxdhVtyXAslj\n\
+jEFB9hPcq3iwhgSTjd5bdbAmMAoGCCqGSM49BAMCA0kAMEYCIQCxiWhxwRx0Jx9V\n\
+EEYD+arQH0bgMISHfy02BMdgqMPHqQIhALg+HM55iKIsaAb2oZZo4WRznYKdahNS\n\
+dGBThF8EEpZG\n\
+-----END CERTIFICATE-----\n\
+";
+
+    #[test]
+    fn a_certificate_of_version_1_is_told_from_a_damaged_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("site.pem");
+        std::fs::write(&file, VERSION_1.to_owned() + &KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        let problem = Certificate::load(CertificateFiles::new(&file, &file)).unwrap_err();
+        assert!(matches!(problem, TlsProblem::Version { version: 1, .. }), "{problem}");
+    }
 
     #[test]
     fn a_certificate_is_warned_of_from_21_days_before_its_end() {

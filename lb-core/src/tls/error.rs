@@ -46,6 +46,14 @@ pub enum TlsProblem {
         /// What is wrong with it.
         why: String,
     },
+    /// A certificate is of a version that has no extensions, without which it can't name a server.
+    #[error("the certificate in {} is of X.509 version {version}, which TLS has no use for; have it issued as version 3, with its names as subjectAltName (of `openssl x509 -req` by -extfile)", file.display())]
+    Version {
+        /// The certificate's file.
+        file: PathBuf,
+        /// 1 or 2, or one that does not exist.
+        version: u32,
+    },
     /// There is no certificate where one should be.
     #[error("{} holds no certificate; name a PEM file with the chain, the site's own certificate first", file.display())]
     NoCertificate {

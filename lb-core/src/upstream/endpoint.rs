@@ -67,12 +67,12 @@ impl Endpoint {
     }
 
     /// The idle connection used last, if it is silent: one that was closed, or that says something nobody asked for,
-    /// must not answer a request. Asked here only, and by the sweep: what arrives while it waits counts as well as
+    /// must not answer a request. Nor may one by authorities that have been renewed since. Asked here only, and by the sweep: what arrives while it waits counts as well as
     /// what came behind the last response.
     pub(super) fn take_idle(&self) -> Option<Stream> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Idle { mut stream, .. }) = idle.pop() {
-            if stream.is_silent() {
+            if stream.is_reusable() {
                 return Some(stream);
             }
         }
@@ -93,11 +93,11 @@ impl Endpoint {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Closes what has been idle for too long, or was closed by the server.
+    /// Closes what has been idle for too long, was closed by the server, or is not believed any more.
     pub(super) fn sweep(&self, limits: PoolLimits, now: Instant) {
         let timeout = limits.idle_timeout;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain_mut(|idle| now.duration_since(idle.since) < timeout && idle.stream.is_silent());
+        idle.retain_mut(|idle| now.duration_since(idle.since) < timeout && idle.stream.is_reusable());
     }
 
     pub(super) async fn connect(&self, client: Introduction<'_>) -> io::Result<Stream> {

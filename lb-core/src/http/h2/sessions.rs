@@ -14,7 +14,7 @@ use tokio::sync::MutexGuard;
 
 use super::body::io_error;
 use super::io::Io;
-use crate::net::Stream;
+use crate::net::{Secure, Stream, Terms};
 use crate::upstream::Endpoint;
 
 /// Streams that one connection carries at most, however many more its server allows: what a lost connection takes
@@ -32,7 +32,7 @@ const HEAD_BYTES: u32 = 64 * 1024;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// One worker's connections to one server. Opened by need, closed when they have been idle as long as a pooled one may
-/// be, retired when their server says that they are to go.
+/// be, retired when their server says that they are to go, or when what TLS was begun by is renewed.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     open: Mutex<Vec<Session>>,
@@ -56,7 +56,8 @@ struct Load {
     is_used: AtomicBool,
     /// No stream is to be opened any more. Nothing else is published by it.
     is_retired: AtomicBool,
-    is_secure: bool,
+    /// Under TLS.
+    terms: Option<Terms>,
     /// By which who needs to know has heard the server's settings; absent once that is so.
     ping: tokio::sync::Mutex<Option<PingPong>>,
 }
@@ -97,11 +98,11 @@ impl Sessions {
 
     /// Begins to speak HTTP/2 over `stream`. Has no deadline of its own: it waits for no word of the server.
     pub(crate) async fn open(self: &Arc<Self>, stream: Stream, idle_timeout: Duration) -> io::Result<Slot> {
-        let is_secure = stream.secure().is_some();
+        let terms = stream.secure().and_then(Secure::terms).cloned();
         let shaken = builder().handshake::<_, Bytes>(Io::new(stream)).await;
         let (requests, mut connection) = shaken.map_err(io_error)?;
         let ping = tokio::sync::Mutex::new(connection.ping_pong());
-        let load = Arc::new(Load { is_secure, ping, ..Load::default() });
+        let load = Arc::new(Load { terms, ping, ..Load::default() });
         tokio::spawn(drive(connection, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
         let session = Session { requests, load };
         let slot = session.slot();
@@ -126,7 +127,8 @@ impl Session {
         // An error: it has failed, or its server has said GOAWAY.
         let mut cx = Context::from_waker(Waker::noop());
         let has_failed = matches!(self.requests.poll_ready(&mut cx), Poll::Ready(Err(_)));
-        !has_failed && !self.load.is_retired.load(Ordering::Relaxed)
+        let is_believed = self.load.terms.as_ref().is_none_or(Terms::hold);
+        !has_failed && is_believed && !self.load.is_retired.load(Ordering::Relaxed)
     }
 
     fn has_room(&self) -> bool {
@@ -162,7 +164,7 @@ impl Slot {
     }
 
     pub(super) fn scheme(&self) -> &'static str {
-        if self.load.is_secure { "https" } else { "http" }
+        if self.load.terms.is_some() { "https" } else { "http" }
     }
 }
 
