@@ -1,8 +1,11 @@
-"""The four kinds of gRPC calls through a proxy, in clear text and by TLS, to two servers.
+"""The four kinds of gRPC calls through a proxy to two servers: in clear text, by TLS to it, and by TLS on both sides.
 
-    grpc_calls.py PORT CA    PORT: the proxy's in clear text, with TLS three above; the servers' are one and two above
+    grpc_calls.py PORT CA    PORT: the proxy's in clear text, three above with TLS, six above with TLS on both sides.
+                             The servers' are one and two above, four and five above with TLS. CA: beside it lie
+                             localhost.pem and localhost.key
 """
 
+import pathlib
 import queue
 import sys
 import time
@@ -10,7 +13,7 @@ from concurrent import futures
 
 import grpc
 
-PORT, CA = int(sys.argv[1]), sys.argv[2]
+PORT, CA = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 
 
 def serve(name, port):
@@ -51,6 +54,8 @@ def serve(name, port):
     server = grpc.server(futures.ThreadPoolExecutor(20))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Catalog", methods),))
     assert server.add_insecure_port(f"127.0.0.1:{port}")
+    own = [CA.with_name(name).read_bytes() for name in ("localhost.key", "localhost.pem")]
+    assert server.add_secure_port(f"127.0.0.1:{port + 3}", grpc.ssl_server_credentials([own]))
     server.start()
     return server
 
@@ -117,9 +122,10 @@ def use(channel):
 servers = [serve(b"a", PORT + 1), serve(b"b", PORT + 2)]
 with grpc.insecure_channel(f"127.0.0.1:{PORT}") as plain:
     use(plain)
-trust = grpc.ssl_channel_credentials(open(CA, "rb").read())
-with grpc.secure_channel(f"localhost:{PORT + 3}", trust) as secure:
-    use(secure)
+trust = grpc.ssl_channel_credentials(CA.read_bytes())
+for port in (PORT + 3, PORT + 6):
+    with grpc.secure_channel(f"localhost:{port}", trust) as secure:
+        use(secure)
 for server in servers:
     server.stop(None)
-print("grpcio: four kinds of calls over two servers, in clear text and by TLS")
+print("grpcio: four kinds of calls over two servers, in clear text, by TLS and by TLS on both sides")
