@@ -36,11 +36,6 @@ pub(crate) trait ClientEnd: Source + Sink {
     /// What a server may be told of the client's connection, of which `front` is what the proxy in front said.
     fn said(&self, front: Option<&Said>) -> Said;
 
-    /// Whether it can become a tunnel.
-    fn can_tunnel(&self) -> bool {
-        false
-    }
-
     /// Whether this response is one that the request may have.
     fn admits(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
         let _ = (head, bytes);

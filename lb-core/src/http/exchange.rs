@@ -185,9 +185,6 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         }
         let authority = &bytes[request.authority];
         let is_connect = request.target.form == TargetForm::Authority;
-        if is_connect && !self.client.can_tunnel() {
-            return Err(Refusal::CONNECT);
-        }
         let normalised = if is_connect { Ok(&[][..]) } else { normalise(&bytes[request.target.path], path) };
         let subject = Subject {
             path: normalised.map_err(|_| Refusal::BAD_PATH)?,

@@ -157,9 +157,9 @@ fn place_of(problem: &RouteProblem, route: &At<schema::Route>) -> Option<Place> 
             },
             _ => action,
         },
-        RouteProblem::NeverConnects
-        | RouteProblem::ConnectOverHttp2(_)
-        | RouteProblem::NoEffect("connect") => route.connect.as_ref().map(|connect| connect.place),
+        RouteProblem::NeverConnects | RouteProblem::NoEffect("connect") => {
+            route.connect.as_ref().map(|connect| connect.place)
+        }
         RouteProblem::NoEffect("request_headers") => route.request_headers.as_ref().map(|edits| edits.place),
         RouteProblem::NoEffect(_) => {
             route.strip_prefix.as_ref().map(|at| at.place).or(replace.map(|at| at.place))

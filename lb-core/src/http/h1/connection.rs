@@ -97,10 +97,6 @@ impl ClientEnd for Connection {
         self.stream.secure().and_then(Secure::subject)
     }
 
-    fn can_tunnel(&self) -> bool {
-        true
-    }
-
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_reset(cx)
     }

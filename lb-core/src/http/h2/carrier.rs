@@ -17,13 +17,15 @@ use crate::net::Carried;
 pub(super) struct Carrier {
     body: Body,
     outbound: Outbound,
+    /// How the other end learns that this one has failed.
+    fault: Reason,
     /// Taken for as long as the tunnel lasts, on a server's connection.
     _slot: Option<Slot>,
 }
 
 impl Carrier {
-    pub(super) fn new(body: Body, outbound: Outbound, slot: Option<Slot>) -> Self {
-        Self { body: body.unbounded(), outbound, _slot: slot }
+    pub(super) fn new(body: Body, outbound: Outbound, fault: Reason, slot: Option<Slot>) -> Self {
+        Self { body: body.unbounded(), outbound, fault, _slot: slot }
     }
 
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Payload>> {
@@ -62,6 +64,6 @@ impl Carried for Carrier {
     }
 
     fn reset(&mut self) {
-        self.outbound.reset(Reason::CANCEL);
+        self.outbound.reset(self.fault);
     }
 }

@@ -36,8 +36,8 @@ pub(crate) struct SentStream {
     has_interims: bool,
     head: Vec<u8>,
     body: Option<Body>,
-    /// It is to become a tunnel, as a client asked for by this key. The request has no body.
-    key: Option<Vec<u8>>,
+    /// It is to become a tunnel. The request has no body.
+    asked: Option<AskedTunnel>,
     /// It has become one.
     is_tunnel: bool,
     /// Until the server's settings are known.
@@ -45,6 +45,15 @@ pub(crate) struct SentStream {
     is_greeted: bool,
     /// The server has told that it did nothing with the request.
     is_refused: bool,
+}
+
+/// What a tunnel is asked for with.
+#[derive(Debug)]
+enum AskedTunnel {
+    /// CONNECT as ever (RFC 9113 section 8.5).
+    Plain,
+    /// An extended CONNECT for a WebSocket, for which the client sent this key.
+    WebSocket(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -64,7 +73,7 @@ impl SentStream {
             has_interims: true,
             head: resources.take_queue(),
             body: None,
-            key: None,
+            asked: None,
             is_tunnel: false,
             greeting: None,
             is_greeted: false,
@@ -84,7 +93,11 @@ impl SentStream {
     /// Its bytes as a stream, once it has become a tunnel.
     pub(crate) fn into_tunnel(self, resources: &Resources) -> Option<(Stream, Buffer)> {
         resources.put_queue(self.head);
-        let carrier = Carrier::new(self.body?, self.outbound?, Some(self.slot));
+        let fault = match self.asked? {
+            AskedTunnel::Plain => Reason::CONNECT_ERROR,
+            AskedTunnel::WebSocket(_) => Reason::CANCEL,
+        };
+        let carrier = Carrier::new(self.body?, self.outbound?, fault, Some(self.slot));
         Some((Stream::Carried(Box::new(carrier)), resources.take_buffer()))
     }
 
@@ -101,7 +114,7 @@ impl SentStream {
             // Nothing of it has left.
             return Poll::Ready(Err(io_error(error)));
         }
-        if self.key.is_some() {
+        if matches!(self.asked, Some(AskedTunnel::WebSocket(_))) {
             ready!(self.poll_greeted(cx));
             if !self.slot.requests.is_extended_connect_protocol_enabled() {
                 return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
@@ -157,11 +170,10 @@ enum Head {
 
 impl ServerEnd for SentStream {
     fn write_request(&mut self, request: OutgoingRequest<'_>) {
-        self.key = websocket_key(&request);
+        self.asked = asked_tunnel(&request);
         let has_body =
-            self.key.is_some() || !matches!(request.head.body, BodyLength::None | BodyLength::Known(0));
-        let head = head_of(&request, self.slot.scheme());
-        let head = if self.key.is_some() { head.map(extended_connect) } else { head };
+            self.asked.is_some() || !matches!(request.head.body, BodyLength::None | BodyLength::Known(0));
+        let head = head_of(&request, self.slot.scheme(), self.asked.as_ref());
         self.queued = Some(Queued { request: head, has_body });
     }
 
@@ -199,9 +211,11 @@ impl ServerEnd for SentStream {
                     // There is nothing to change to (RFC 9113 section 8.6).
                     return Poll::Ready(Err(ParseError::Status.into()));
                 }
-                if let Some(key) = self.key.as_ref().filter(|_| parts.status.is_success()) {
+                if let Some(asked) = self.asked.as_ref().filter(|_| parts.status.is_success()) {
                     self.is_tunnel = true;
-                    switch(&mut parts, key);
+                    if let AskedTunnel::WebSocket(key) = asked {
+                        switch(&mut parts, key);
+                    }
                 }
                 let body = self.body.insert(Body::new(body));
                 let is_whole = self.is_tunnel || body.is_ended();
@@ -256,7 +270,7 @@ impl Sink for SentStream {
         trailers: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_open(cx))?;
-        if self.key.is_some() && payload.is_empty() {
+        if self.asked.is_some() && payload.is_empty() {
             // The message is at its end, the stream is not.
             return Poll::Ready(Ok(0));
         }
@@ -272,21 +286,16 @@ impl Sink for SentStream {
     }
 }
 
-/// The key of a request that asks for a WebSocket.
-fn websocket_key(outgoing: &OutgoingRequest<'_>) -> Option<Vec<u8>> {
+/// The tunnel that a request asks for.
+fn asked_tunnel(outgoing: &OutgoingRequest<'_>) -> Option<AskedTunnel> {
     let OutgoingRequest { head, bytes, .. } = *outgoing;
+    if head.asked == Asked::Connect {
+        return Some(AskedTunnel::Plain);
+    }
     let field = |name: &'static [u8]| values(&head.fields, bytes, name).next();
     let is_asked = head.is_upgrade
         && field(b"upgrade").is_some_and(|value| value.eq_ignore_ascii_case(websocket::PROTOCOL.as_bytes()));
-    field(b"sec-websocket-key").filter(|_| is_asked).map(<[u8]>::to_vec)
-}
-
-/// The same request as HTTP/2 asks for it (RFC 8441 section 5).
-fn extended_connect(mut request: Request<()>) -> Request<()> {
-    request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
-    *request.method_mut() = http::Method::CONNECT;
-    request.extensions_mut().insert(Protocol::from_static(websocket::PROTOCOL));
-    request
+    field(b"sec-websocket-key").filter(|_| is_asked).map(|key| AskedTunnel::WebSocket(key.to_vec()))
 }
 
 /// The answer as HTTP/1 has it.
@@ -300,7 +309,11 @@ fn switch(parts: &mut response::Parts, key: &[u8]) {
     }
 }
 
-fn head_of(outgoing: &OutgoingRequest<'_>, scheme: &str) -> Option<Request<()>> {
+fn head_of(
+    outgoing: &OutgoingRequest<'_>,
+    scheme: &str,
+    tunnel: Option<&AskedTunnel>,
+) -> Option<Request<()>> {
     let head = outgoing.head;
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 6);
     outgoing.received().for_each(|field| append_field(&mut fields, field, outgoing.bytes));
@@ -321,11 +334,21 @@ fn head_of(outgoing: &OutgoingRequest<'_>, scheme: &str) -> Option<Request<()>> 
     outgoing.edits.fields().for_each(|(name, value)| append(&mut fields, name, value));
     let edited = fields.remove(header::HOST);
     let authority = edited.as_ref().map(HeaderValue::as_bytes).or(outgoing.host())?;
-    let target = PathAndQuery::try_from(outgoing.target).ok()?;
-    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(target).build().ok()?;
     let mut request = Request::new(());
     *request.method_mut() = http::Method::from_bytes(&outgoing.bytes[head.method]).ok()?;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = if let Some(AskedTunnel::Plain) = tunnel {
+        // There is nothing but where it is to lead.
+        Uri::try_from(outgoing.target).ok()?
+    } else {
+        let target = PathAndQuery::try_from(outgoing.target).ok()?;
+        Uri::builder().scheme(scheme).authority(authority).path_and_query(target).build().ok()?
+    };
+    if let Some(AskedTunnel::WebSocket(_)) = tunnel {
+        // RFC 8441 section 5.
+        fields.remove(header::SEC_WEBSOCKET_KEY);
+        *request.method_mut() = http::Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from_static(websocket::PROTOCOL));
+    }
     *request.headers_mut() = fields;
     Some(request)
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 
 use super::body::{Body, io_error};
 use super::carrier::Carrier;
@@ -31,7 +31,9 @@ pub(super) struct ServedStream {
     head: Vec<u8>,
     body: Body,
     respond: SendResponse<Bytes>,
-    /// It is to become a tunnel, for which the server has to answer to this key. Until then it has no body.
+    /// It is to become a tunnel. Until then it has no body.
+    asks_tunnel: bool,
+    /// For a WebSocket, to which the server has to answer.
     key: Option<String>,
     /// It has become one.
     is_tunnel: bool,
@@ -59,6 +61,7 @@ impl ServedStream {
         resources: &Resources,
     ) -> Self {
         let (mut request, body) = request.into_parts();
+        let asks_tunnel = request.method == Method::CONNECT;
         let protocol = request.extensions.get::<Protocol>();
         let key =
             protocol.filter(|protocol| protocol.as_str() == websocket::PROTOCOL).map(|_| websocket::key());
@@ -71,6 +74,7 @@ impl ServedStream {
             head: resources.take_queue(),
             body: Body::replayable(body),
             respond,
+            asks_tunnel,
             key,
             is_tunnel: false,
             queued: None,
@@ -83,7 +87,8 @@ impl ServedStream {
     /// Its bytes as a stream, once it has become a tunnel.
     pub(super) fn into_tunnel(self, resources: &Resources) -> Option<(Stream, Buffer)> {
         resources.put_queue(self.head);
-        let carrier = Carrier::new(self.body, self.outbound?, None);
+        let fault = if self.key.is_some() { Reason::CANCEL } else { Reason::CONNECT_ERROR };
+        let carrier = Carrier::new(self.body, self.outbound?, fault, None);
         Some((Stream::Carried(Box::new(carrier)), resources.take_buffer()))
     }
 
@@ -197,7 +202,7 @@ impl ClientEnd for ServedStream {
     }
 
     fn is_body_ended(&self) -> bool {
-        self.key.is_some() || self.body.is_ended()
+        self.asks_tunnel || self.body.is_ended()
     }
 
     fn is_replayable(&self) -> bool {
@@ -234,12 +239,12 @@ impl ClientEnd for ServedStream {
             BodyLength::Unknown => true,
         };
         response.edits.fields().for_each(|(name, value)| append(&mut fields, name, value));
+        self.is_tunnel = matches!(response.persistence, Persistence::Upgrade | Persistence::Connect);
         if response.persistence == Persistence::Upgrade {
             fields.remove(header::SEC_WEBSOCKET_ACCEPT);
-            self.is_tunnel = true;
             return self.queue(200, fields, true);
         }
-        self.queue(response.head.status, fields, has_body)
+        self.queue(response.head.status, fields, has_body || self.is_tunnel)
     }
 
     fn write_reply(&mut self, outgoing: OutgoingReply<'_>) -> u64 {
@@ -270,7 +275,7 @@ impl ClientEnd for ServedStream {
 
 impl Source for ServedStream {
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
-        if self.key.is_some() {
+        if self.asks_tunnel {
             return Poll::Ready(Ok(Payload::End));
         }
         let polled = self.body.poll_payload(cx);

@@ -83,9 +83,6 @@ pub enum RouteProblem {
         "the route never takes a CONNECT, which has neither path nor query; leave out the conditions on them, and let `method` allow it"
     )]
     NeverConnects,
-    /// CONNECT is allowed to a backend that is spoken to by HTTP/2.
-    #[error("CONNECT can't go to backend {0}, which is spoken to by HTTP/2; give it `http2 = false`")]
-    ConnectOverHttp2(String),
     /// What is set is never used: nothing goes to a server.
     #[error("{0} has no effect, because this route forwards nothing; take it out")]
     NoEffect(&'static str),

@@ -194,15 +194,9 @@ impl Route {
 
     fn connect_problem(&self) -> Option<RouteProblem> {
         let can = self.matching.connects()?;
-        let over_http2 = |backend: &Backend| backend.http2().then(|| backend.name().to_string());
         match &self.action {
             Some(Action::Redirect(_) | Action::Respond(_)) => Some(RouteProblem::NoEffect("connect")),
-            _ if !can => Some(RouteProblem::NeverConnects),
-            Some(Action::Backend(backend)) => over_http2(backend).map(RouteProblem::ConnectOverHttp2),
-            Some(Action::Split(split)) => {
-                split.backends().find_map(over_http2).map(RouteProblem::ConnectOverHttp2)
-            }
-            None => None,
+            _ => (!can).then_some(RouteProblem::NeverConnects),
         }
     }
 
@@ -349,8 +343,6 @@ mod tests {
     #[test]
     fn every_mistake_of_a_route_is_reported() {
         let shop = &backend("shop");
-        let over_http2 =
-            Backend::builder("h2").server("127.0.0.1:80").http2(true).build().expect("a backend");
         let edits = || HeaderEdits::new().set("x-a", "1").expect("valid");
         let cases = [
             (Route::any(), vec![RouteProblem::NoAction]),
@@ -376,10 +368,6 @@ mod tests {
             (Route::any().query("a", "1").connect().to(shop), vec![RouteProblem::NeverConnects]),
             (Route::any().method("GET").connect().to(shop), vec![RouteProblem::NeverConnects]),
             (Route::any().connect().respond(Respond::new(200)), vec![RouteProblem::NoEffect("connect")]),
-            (
-                Route::any().connect().split([(shop, 1), (&over_http2, 1)]),
-                vec![RouteProblem::ConnectOverHttp2("h2".into())],
-            ),
             (
                 Route::any().host("a b").method("put").redirect(200, "/").to(shop),
                 vec![
