@@ -246,13 +246,17 @@ async fn renewed_authorities_use_no_connection_of_before() {
         for (address, http2) in [(h1.address(), false), (&h2.address, true)] {
             let ca = stranger.file().with_file_name("servers.pem");
             std::fs::copy(authority.file(), &ca).unwrap();
-            let tls = Origination::builder().authorities(&ca).watch_every(Duration::from_millis(5));
-            let pool = PoolLimits::default().idle_timeout(Duration::from_secs(60));
-            let shop = Backend::builder("shop").server(address).http2(http2).tls(tls.build().unwrap());
-            let proxy = Running::start(proxy(shop.pool(pool)));
-            for _ in 0..2 {
-                assert_eq!(get(&proxy, "/").0, 200);
-            }
+            let believing = |retries| {
+                let tls = Origination::builder().authorities(&ca).watch_every(Duration::from_millis(5));
+                let pool = PoolLimits::default().idle_timeout(Duration::from_secs(60));
+                let shop = Backend::builder("shop").server(address).http2(http2).retries(retries);
+                proxy(shop.pool(pool).tls(tls.build().unwrap()))
+            };
+            let proxy = Running::start(believing(2));
+            assert_eq!(get(&proxy, "/").0, 200);
+            // What is carried over follows the files as well.
+            proxy.apply(believing(1));
+            assert_eq!(get(&proxy, "/").0, 200);
             assert_eq!(if http2 { h2.connections() } else { h1.connections() }, 1);
             std::fs::copy(stranger.file(), &ca).unwrap();
             let renewals = "lb_backend_certificate_renewals_total{backend=\"shop\",result=\"success\"}";

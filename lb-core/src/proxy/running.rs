@@ -164,6 +164,11 @@ impl Running {
     fn succeed(&self, backend: &Backend) -> SharedBackend {
         let (roster, queue) = match self.backends.get(backend.name()) {
             Some(before) => {
+                if let (Some(tls), Some(before)) = (backend.tls(), before.shared.backend.tls())
+                    && tls == before
+                {
+                    tls.inherit(before);
+                }
                 (Roster::succeed(backend, &before.shared.roster), Arc::clone(&before.shared.queue))
             }
             None => (Roster::new(backend), Arc::default()),

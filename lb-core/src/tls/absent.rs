@@ -74,6 +74,10 @@ impl Origination {
     pub(crate) fn has_name(&self, _: Option<&str>) -> bool {
         match self.0 {}
     }
+
+    pub(crate) fn inherit(&self, _: &Self) {
+        match self.0 {}
+    }
 }
 
 /// What is made of files that may be renewed.

@@ -16,6 +16,7 @@ use super::error::{TlsError, TlsPart, TlsProblem};
 use super::offers::{Offer, Offers};
 use super::provider;
 use super::watch::{LOOK, Renewal, Watched};
+use crate::live::Live;
 
 /// How many servers' sessions are remembered, for all workers.
 const SESSIONS: usize = 1024;
@@ -35,7 +36,7 @@ struct Inner {
     /// What certificates must name, in place of the server's own host name.
     name: Option<ServerName<'static>>,
     files: Mutex<Files>,
-    offers: Offers<ClientConfig>,
+    offers: Live<Offers<ClientConfig>>,
     every: Duration,
 }
 
@@ -110,7 +111,12 @@ impl Origination {
     /// The finished configuration, offering these protocols by ALPN, in the order of preference. All that come from
     /// one origination share their sessions.
     pub(crate) fn offer(&self, protocols: &[&[u8]]) -> Arc<Offer<ClientConfig>> {
-        self.0.offers.offer(protocols)
+        self.0.offers.load().offer(protocols)
+    }
+
+    /// Takes the place of `before`, which is equal: what was offered by that follows this one's files from now on.
+    pub(crate) fn inherit(&self, before: &Self) {
+        self.0.offers.store(before.0.offers.load_full());
     }
 
     /// The name to ask a server for whose host is `host`; `None` where that is no name a certificate can have.
@@ -136,7 +142,7 @@ impl Watched for Origination {
         fresh.renew(&mut renewal);
         if !renewal.renewed.is_empty() {
             match fresh.config() {
-                Ok(config) => self.0.offers.replace(config),
+                Ok(config) => self.0.offers.load().replace(config),
                 Err((_, problem)) => {
                     let refused = renewal.renewed.drain(..).map(|file| (file, problem.clone()));
                     renewal.refused.extend(refused);
@@ -168,7 +174,8 @@ impl Watched for Origination {
     }
 }
 
-/// Two are equal where servers are believed and told the same: a connection of one is good for the other.
+/// Two are equal where servers are believed and told the same, by the same files: a connection of one is good for the
+/// other.
 impl PartialEq for Origination {
     fn eq(&self, other: &Self) -> bool {
         if Arc::ptr_eq(&self.0, &other.0) {
@@ -176,7 +183,8 @@ impl PartialEq for Origination {
         }
         // One at a time: whoever compares the other way round would wait for ever.
         let files = self.files().clone();
-        self.0.name == other.0.name && files.is_same(&other.files())
+        let is_same = self.0.name == other.0.name && files.is_same(&other.files());
+        is_same && self.paths() == other.paths()
     }
 }
 
@@ -235,7 +243,7 @@ impl OriginationBuilder {
         };
         let files = Files { believed, certificate, failure: None };
         let config = files.config().map_err(|problem| TlsError::new(vec![problem]))?;
-        let (files, offers) = (Mutex::new(files), Offers::new(config));
+        let (files, offers) = (Mutex::new(files), Live::new(Offers::new(config)));
         Ok(Origination(Arc::new(Inner { name, files, offers, every: every.unwrap_or(LOOK) })))
     }
 }
