@@ -270,6 +270,43 @@ fn interim_responses_pass_to_http11_and_not_to_http10() {
     old.expect_closed();
 }
 
+/// It may believe that no body comes, and take the one that does for the next request.
+#[test]
+fn a_server_that_answers_an_expectation_without_a_100_gets_no_other_request() {
+    let origin = Origin::scripted(|server| {
+        while let Some(head) = server.head() {
+            if head.target() == "/told" {
+                server.send("HTTP/1.1 100 Continue\r\n\r\n");
+                server.exactly(44);
+            }
+            server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            if head.target() == "/untold" {
+                server.until_closed();
+                return;
+            }
+        }
+    });
+    let proxy = Running::in_front_of(&origin);
+    for (target, expectation, connections) in [
+        ("/told", "100-continue", 1),
+        ("/told", "y 100-continue", 1),
+        ("/untold", "100-continue", 1),
+        ("/untold", "100-Continue", 2),
+        ("/untold", "y 100-continue", 3),
+    ] {
+        let mut client = proxy.client("web");
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nExpect: {expectation}\r\nContent-Length: 44\r\n\r\n"
+        ));
+        client.send("GET /smuggled HTTP/1.1\r\nHost: abcdefghij\r\n\r\n");
+        if target == "/told" {
+            assert_eq!(client.response().status(), 100);
+        }
+        assert_eq!(client.response().text(), "ok");
+        assert_eq!(origin.connections(), connections, "{target} {expectation:?}");
+    }
+}
+
 /// RFC 9110 section 10.1.1: a client of HTTP/1.0 knows no 100, so its server need not send one.
 #[test]
 fn an_expectation_of_a_http10_client_means_nothing() {

@@ -160,6 +160,8 @@ pub(crate) struct RequestHead {
     pub(crate) keeps_alive: bool,
     /// The client waits for a 100 before it sends the body.
     pub(crate) expects_continue: bool,
+    /// The client expects something, known or not.
+    pub(crate) has_expectation: bool,
     /// The client offers to change to the protocol in the field `Upgrade`.
     pub(crate) is_upgrade: bool,
     pub(crate) accepts_trailers: bool,

@@ -14,7 +14,7 @@ use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::exchange::{Exchange, Patience};
 use crate::http::filter::{Request, Verdict};
 use crate::http::forwarded::Forwarded;
-use crate::http::head::TargetForm;
+use crate::http::head::{BodyLength, TargetForm};
 use crate::http::outgoing::{HeadEdits, OutgoingRequest};
 use crate::http::path::normalise;
 use crate::http::reply::Reply;
@@ -128,6 +128,7 @@ impl<C: ClientEnd> Exchange<'_, C> {
         let mut is_sent = false;
         let mut is_client_full = false;
         let mut interims = 0;
+        let mut is_told_to_continue = false;
         poll_fn(|cx| {
             if !is_sent {
                 match upload.poll(cx, client, server, &shared.resources) {
@@ -160,9 +161,14 @@ impl<C: ClientEnd> Exchange<'_, C> {
                     return Poll::Ready(Err(Broken::Server { error, is_untouched }));
                 }
                 if response.status >= 200 || response.status == 101 {
+                    // A server that answers without a 100 may read on for the body, or believe that none comes and take
+                    // it for the next request (RFC 9110 section 10.1.1 has it say which, and not all do).
+                    let is_body_doubtful = request.has_expectation && request.body != BodyLength::None;
+                    response.keeps_alive &= is_told_to_continue || !is_body_doubtful;
                     return Poll::Ready(Ok(()));
                 }
                 interims += 1;
+                is_told_to_continue |= response.status == 100;
                 if interims > MAX_INTERIMS {
                     let error = HeadError::TooManyInterims;
                     return Poll::Ready(Err(Broken::Server { error, is_untouched: false }));

@@ -207,7 +207,10 @@ fn settle_connection_options(head: &mut RequestHead, bytes: &[u8]) {
         let value = &bytes[field.value];
         match field.known {
             Known::Upgrade => upgrade = Some(value),
-            Known::Expect => head.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+            Known::Expect => {
+                head.has_expectation = true;
+                head.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
+            }
             Known::Te => {
                 head.accepts_trailers |= list(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
             }
