@@ -12,12 +12,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::limit::{ConnectionLimit, Permits};
-use super::reserve::Reserve;
+use super::reserve::{REST, Reserve};
 use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Listener, Stream};
-
-/// How long accepting rests when descriptors or memory have run out: something has to close first.
-pub(super) const REST: Duration = Duration::from_millis(50);
 
 /// A listener that is to go has taken all that the kernel had queued when nothing more comes for this long.
 const LAST_CALL: Duration = Duration::from_millis(20);

@@ -1,9 +1,12 @@
 //! Descriptors that clients don't get: a client whose server can't be reached for want of one is better not accepted.
 
+use std::time::Duration;
+
 use crate::net::Stream;
 use crate::sys;
 
-use super::listener::REST;
+/// How long accepting rests when descriptors or memory have run out: something has to close first.
+pub(super) const REST: Duration = Duration::from_millis(50);
 
 /// The share that is left to connections to servers and to pipes.
 const SHARE: u64 = 4;

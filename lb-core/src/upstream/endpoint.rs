@@ -67,8 +67,8 @@ impl Endpoint {
     }
 
     /// The idle connection used last, if it is silent: one that was closed, or that says something nobody asked for,
-    /// must not answer a request. Nor may one by authorities that have been renewed since. Asked here only, and by the sweep: what arrives while it waits counts as well as
-    /// what came behind the last response.
+    /// must not answer a request. Nor may one by authorities that have been renewed since. Asked here only, and by the
+    /// sweep: what arrives while it waits counts as well as what came behind the last response.
     pub(super) fn take_idle(&self) -> Option<Stream> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(Idle { mut stream, .. }) = idle.pop() {
