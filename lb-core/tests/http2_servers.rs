@@ -241,3 +241,47 @@ async fn calls_spread_over_the_servers_of_grpc_toml() {
     // The others are connected to by their health checks, too.
     assert_eq!(servers[2].connections(), 1);
 }
+
+/// What HTTP/1 passes on as it came is no target or no host in HTTP/2 (RFC 9113 section 8.3.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_http2_cannot_say_is_refused_at_once_and_costs_nobody_a_connection() {
+    let server = Server::start(100, |asked| async move {
+        let target = asked.request.uri().path_and_query().unwrap().as_str().to_owned();
+        answer(asked.respond, ok(), target.as_bytes(), None).await;
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = proxy.client("web");
+    for (method, target, host, expected) in [
+        ("GET", "/a?b=[]{}|\\^`~'", "a", 200),
+        ("GET", "/a?b=<x>", "a", 400),
+        ("POST", "/a?b=\"x\"", "a", 400),
+        ("GET", "/a<b", "a", 400),
+        ("GET", "/a`b", "a", 400),
+        ("GET", "/a", "%41.example", 400),
+        ("GET", "/a", "a", 200),
+    ] {
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"));
+        let response = client.response();
+        assert_eq!(response.status(), expected, "{target:?} of {host:?}");
+        assert!(expected != 200 || response.text() == target, "{response:?}");
+    }
+    assert_eq!(server.connections(), 1);
+    assert_eq!(proxy.errors("web", "bad_request"), 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_with_a_name_says_that_it_was_on_the_way() {
+    let server = Server::start(100, |asked| async move {
+        let via = asked.request.headers().get_all("via").iter().map(|via| via.to_str().unwrap().to_owned());
+        let via = via.collect::<Vec<_>>().join(", ");
+        answer(asked.respond, ok(), via.as_bytes(), None).await;
+    })
+    .await;
+    let shop = Backend::builder("shop").server(&*server.address).http2(true).build().unwrap();
+    let web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop).via("lb.example:80");
+    let proxy = Running::start(Proxy::builder().frontend(web));
+    let mut client = proxy.client("web");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 fred\r\n\r\n");
+    assert_eq!(client.response().text(), "1.0 fred, 1.1 lb.example:80");
+}

@@ -7,6 +7,8 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 
+use super::head::is_named;
+
 /// An ordered list of field edits; by default none.
 ///
 /// ```
@@ -95,10 +97,11 @@ impl HeaderEdits {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
     }
 
-    /// Whether received fields of this name, in any letter case, are left out: it is removed, or set anew.
+    /// Whether received fields of this name, in any letter case, are left out: it is removed, or set anew. So is one
+    /// that has `_` for `-`, since some servers can't tell them apart.
     pub fn drops(&self, name: &[u8]) -> bool {
-        let names = self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
-        names.into_iter().any(|edited| edited.as_str().as_bytes().eq_ignore_ascii_case(name))
+        let mut names = self.remove.iter().chain(self.set.iter().map(|(name, _)| name));
+        names.any(|edited| is_named(edited.as_str(), name))
     }
 
     /// The fields to write after those received, names in lower case: first what is set, then what is added.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::head::{RequestHead, ResponseHead, values};
+use super::head::{RequestHead, ResponseHead, is_named, values};
 use super::reply::Reply;
 
 /// Looks at each exchange's heads; may edit them, or answer in the server's place.
@@ -200,8 +200,8 @@ impl Edits {
 
     /// Whether received fields of this name are left out.
     pub(crate) fn drops(&self, name: &[u8]) -> bool {
-        let names = self.removed.iter().chain(self.set.iter().map(|(name, _)| name));
-        names.into_iter().any(|edited| edited.as_str().as_bytes().eq_ignore_ascii_case(name))
+        let mut names = self.removed.iter().chain(self.set.iter().map(|(name, _)| name));
+        names.any(|edited| is_named(edited.as_str(), name))
     }
 
     /// The fields to write after those received.

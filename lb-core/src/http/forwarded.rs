@@ -19,7 +19,7 @@ impl Forwarded<'_> {
     /// Whether a received field is left out, because [`Forwarded::write`] says it anew.
     pub(crate) fn drops(&self, known: Known) -> bool {
         match known {
-            Known::XForwardedFor => true,
+            Known::XForwardedFor | Known::XForwardedAlike => true,
             Known::XForwardedProto | Known::XForwardedHost => !self.is_trusted,
             _ => false,
         }

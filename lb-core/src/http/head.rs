@@ -71,6 +71,7 @@ impl Field {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     Other,
+    Authorization,
     Connection,
     ContentLength,
     Expect,
@@ -86,12 +87,15 @@ pub(crate) enum Known {
     XForwardedFor,
     XForwardedHost,
     XForwardedProto,
+    /// One of the three above, but for underscores: servers that turn `-` into `_` (RFC 3875 section 4.1.18) can't tell
+    /// them apart.
+    XForwardedAlike,
 }
 
 impl Known {
     /// Which field this is a name of, in any case.
     pub(crate) fn of(name: &[u8]) -> Self {
-        // The length decides between at most three candidates.
+        // The length decides between at most two candidates.
         let candidates: &[(&[u8], Self)] = match name.len() {
             2 => &[(b"te", Self::Te)],
             4 => &[(b"host", Self::Host)],
@@ -99,6 +103,7 @@ impl Known {
             7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
             10 => &[(b"connection", Self::Connection), (b"keep-alive", Self::KeepAlive)],
             12 => &[(b"max-forwards", Self::MaxForwards)],
+            13 => &[(b"authorization", Self::Authorization)],
             14 => &[(b"content-length", Self::ContentLength), (b"http2-settings", Self::Http2Settings)],
             15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
             16 => {
@@ -115,7 +120,16 @@ impl Known {
             .find(|(known, _)| {
                 known.iter().zip(name).all(|(known, byte)| *known == byte.to_ascii_lowercase())
             })
-            .map_or(Self::Other, |(_, known)| *known)
+            .map_or_else(|| Self::of_unknown(name), |(_, known)| *known)
+    }
+
+    fn of_unknown(name: &[u8]) -> Self {
+        let is_alike = matches!(name.len(), 15..=17)
+            && matches!(name[0], b'x' | b'X')
+            && ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]
+                .iter()
+                .any(|forwarded| is_named(forwarded, name));
+        if is_alike { Self::XForwardedAlike } else { Self::Other }
     }
 
     /// Whether the field never passes a proxy as it is.
@@ -166,6 +180,8 @@ pub(crate) struct RequestHead {
     pub(crate) is_upgrade: bool,
     pub(crate) accepts_trailers: bool,
     pub(crate) announces_trailers: bool,
+    /// Its credentials may make the server take what follows on the connection for this client's.
+    pub(crate) binds_connection: bool,
 }
 
 /// A response's head.
@@ -280,6 +296,15 @@ impl ResponseHead {
         fields.clear();
         *self = Self { fields, ..Self::default() };
     }
+}
+
+/// Whether a server may take `received` for the field `name`, which is in lower case: some turn `-` into `_` (RFC 3875
+/// section 4.1.18).
+pub(crate) fn is_named(name: &str, received: &[u8]) -> bool {
+    let is_same = |(name, received): (u8, &u8)| {
+        name == received.to_ascii_lowercase() || name == b'-' && *received == b'_'
+    };
+    name.len() == received.len() && name.bytes().zip(received).all(is_same)
 }
 
 /// The values of the fields called `name` (any case), in order.

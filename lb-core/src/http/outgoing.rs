@@ -6,6 +6,7 @@ use super::edits::HeaderEdits;
 use super::filter::Edits;
 use super::forwarded::Forwarded;
 use super::head::{Asked, BodyLength, Field, Known, RequestHead, ResponseHead};
+use super::host::is_valid_authority;
 use super::reply::Reply;
 
 /// The edits of a route and of filters, laid over a head's fields.
@@ -22,7 +23,7 @@ pub(crate) struct OutgoingRequest<'a> {
     pub(crate) bytes: &'a [u8],
     /// Origin form, or `*`.
     pub(crate) target: &'a [u8],
-    /// For a client of HTTP/1.0 that named none.
+    /// For a client of HTTP/1.0 that named none, if it can be one.
     pub(crate) default_host: &'a str,
     pub(crate) edits: HeadEdits<'a>,
     pub(crate) forwarded: Option<Forwarded<'a>>,
@@ -85,8 +86,11 @@ impl OutgoingRequest<'_> {
         if self.edits.drops(b"host") {
             return None;
         }
-        let authority = &self.bytes[self.head.authority];
-        Some(if authority.is_empty() { self.default_host.as_bytes() } else { authority })
+        match &self.bytes[self.head.authority] {
+            [] if is_valid_authority(self.default_host.as_bytes()) => Some(self.default_host.as_bytes()),
+            [] => Some(b"localhost"),
+            authority => Some(authority),
+        }
     }
 
     /// How many more proxies it may pass behind this one. For other methods than OPTIONS the field means nothing, and

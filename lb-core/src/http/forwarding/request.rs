@@ -128,7 +128,7 @@ impl<C: ClientEnd> Exchange<'_, C> {
         let mut is_sent = false;
         let mut is_client_full = false;
         let mut interims = 0;
-        let mut is_told_to_continue = false;
+        let (mut is_told_to_continue, mut may_stay) = (false, true);
         poll_fn(|cx| {
             if !is_sent {
                 match upload.poll(cx, client, server, &shared.resources) {
@@ -160,11 +160,12 @@ impl<C: ClientEnd> Exchange<'_, C> {
                     let is_untouched = interims == 0 && !server.has_more();
                     return Poll::Ready(Err(Broken::Server { error, is_untouched }));
                 }
+                may_stay &= response.keeps_alive;
                 if response.status >= 200 || response.status == 101 {
                     // A server that answers without a 100 may read on for the body, or believe that none comes and take
                     // it for the next request (RFC 9110 section 10.1.1 has it say which, and not all do).
                     let is_body_doubtful = request.has_expectation && request.body != BodyLength::None;
-                    response.keeps_alive &= is_told_to_continue || !is_body_doubtful;
+                    response.keeps_alive = may_stay && (is_told_to_continue || !is_body_doubtful);
                     return Poll::Ready(Ok(()));
                 }
                 interims += 1;

@@ -177,6 +177,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
 
     fn is_reusable(&self, server: &impl ServerEnd) -> bool {
         self.scratch.response.keeps_alive
+            && !self.scratch.request.binds_connection
             && server.is_body_ended()
             && !server.has_more()
             && server.is_flushed()

@@ -16,6 +16,8 @@ pub(crate) enum Framing {
     Chunked,
     /// By the end of the connection; responses only.
     UntilClose,
+    /// There is none, and yet one was declared: its server may send it all the same, at any time; responses only.
+    Denied,
 }
 
 /// How a request's body is framed.
@@ -37,11 +39,14 @@ pub(crate) fn of_response(
         Asked::Connect => (200..300).contains(&status),
         Asked::Other => false,
     };
-    // These end with their head whatever they declare (RFC 9112 section 6.3, rules 1 and 2).
-    if is_bodiless || status < 200 || status == 204 || status == 304 {
-        return Some(Framing::None);
-    }
-    Some(declared.unwrap_or(Framing::UntilClose))
+    // These end with their head whatever they declare (RFC 9112 section 6.3, rules 1 and 2). The former may describe the
+    // content that they don't have, the latter may not (RFC 9110 section 8.6, RFC 9112 section 6.1).
+    Some(match (status, declared) {
+        _ if is_bodiless || status == 304 => Framing::None,
+        (..200 | 204, None | Some(Framing::Length(0))) => Framing::None,
+        (..200 | 204, Some(_)) => Framing::Denied,
+        _ => declared.unwrap_or(Framing::UntilClose),
+    })
 }
 
 /// What Transfer-Encoding and Content-Length say: nothing (`Some(None)`), one thing, or too much (`None`).

@@ -138,7 +138,7 @@ impl Incoming {
                 if let Some((length, framing)) = parsed {
                     self.take_head(length);
                     self.body = match framing {
-                        Framing::None => Body::Length { left: 0 },
+                        Framing::None | Framing::Denied => Body::Length { left: 0 },
                         Framing::Length(left) => Body::Length { left },
                         Framing::Chunked => Body::chunked(head.announces_trailers),
                         Framing::UntilClose => Body::UntilClose { is_ended: false },

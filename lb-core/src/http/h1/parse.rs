@@ -49,7 +49,7 @@ pub(crate) fn request(
         _ if head.asked == Asked::Connect => return Err(ParseError::Framing),
         Framing::Length(length) => BodyLength::Known(length),
         Framing::Chunked => BodyLength::Unknown,
-        Framing::None | Framing::UntilClose => BodyLength::None,
+        Framing::None | Framing::Denied | Framing::UntilClose => BodyLength::None,
     };
     settle_target(head, bytes, method, Span::of(target.as_bytes(), bytes))?;
     Ok(Some(length))
@@ -89,11 +89,12 @@ pub(crate) fn response(
     let framing =
         framing::of_response(&head.fields, bytes, version, code, asked).ok_or(ParseError::Framing)?;
     head.body = match framing {
-        Framing::None => BodyLength::None,
+        Framing::None | Framing::Denied => BodyLength::None,
         Framing::Length(length) => BodyLength::Known(length),
         Framing::Chunked | Framing::UntilClose => BodyLength::Unknown,
     };
-    head.keeps_alive = framing != Framing::UntilClose && options.keeps_alive(version);
+    let ends_for_sure = !matches!(framing, Framing::UntilClose | Framing::Denied);
+    head.keeps_alive = ends_for_sure && options.keeps_alive(version);
     head.announces_trailers = head.fields.iter().any(|field| field.known == Known::Trailer);
     Ok(Some((length, framing)))
 }
@@ -181,12 +182,18 @@ impl ConnectionOptions {
     }
 }
 
-/// Fields that `Connection` names are this hop's. Those that frame or route the message are not its to take away
-/// (RFC 9110 section 7.6.1: a sender must not name a field intended for all recipients).
+/// Fields that `Connection` names are this hop's. Those that frame or route the message, or tell whose it is, are not its
+/// to take away (RFC 9110 section 7.6.1: a sender must not name a field intended for all recipients).
 fn mark_hop_by_hop(fields: &mut [Field], bytes: &[u8], name: &[u8]) {
     if matches!(
         Known::of(name),
-        Known::Host | Known::ContentLength | Known::TransferEncoding | Known::Trailer
+        Known::Host
+            | Known::ContentLength
+            | Known::TransferEncoding
+            | Known::Trailer
+            | Known::XForwardedFor
+            | Known::XForwardedHost
+            | Known::XForwardedProto
     ) {
         return;
     }
@@ -198,15 +205,17 @@ fn mark_hop_by_hop(fields: &mut [Field], bytes: &[u8], name: &[u8]) {
 fn settle_connection_options(head: &mut RequestHead, bytes: &[u8]) {
     let options = ConnectionOptions::read(&mut head.fields, bytes);
     head.keeps_alive = options.keeps_alive(head.version);
-    if head.version == Version::Http10 {
-        // RFC 9110 sections 7.8 and 10.1.1: an upgrade or an expectation from an HTTP/1.0 client is ignored.
-        return;
-    }
-    let mut upgrade = None;
+    let (mut is_offered, mut is_h2c_offered) = (false, false);
     for field in &head.fields {
         let value = &bytes[field.value];
         match field.known {
-            Known::Upgrade => upgrade = Some(value),
+            Known::Authorization => head.binds_connection |= binds_connection(value),
+            // RFC 9110 sections 7.8 and 10.1.1: an upgrade or an expectation from an HTTP/1.0 client is ignored.
+            _ if head.version == Version::Http10 => {}
+            Known::Upgrade => {
+                is_offered |= list(value).next().is_some();
+                is_h2c_offered |= list(value).any(is_h2c);
+            }
             Known::Expect => {
                 head.has_expectation = true;
                 head.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
@@ -218,11 +227,17 @@ fn settle_connection_options(head: &mut RequestHead, bytes: &[u8]) {
             _ => {}
         }
     }
-    // RFC 9113 section 3.1 removed the upgrade to h2c; passed on it would let a client speak past the proxy. And there
-    // is one tunnel to ask for at a time.
-    let is_wanted =
-        |value| head.asked != Asked::Connect && list(value).next().is_some() && !list(value).any(is_h2c);
-    head.is_upgrade = options.upgrade && upgrade.is_some_and(is_wanted);
+    // RFC 9113 section 3.1 removed the upgrade to h2c; passed on, in any of several fields, it would let a client speak
+    // past the proxy. And there is one tunnel to ask for at a time.
+    head.is_upgrade = options.upgrade && is_offered && !is_h2c_offered && head.asked != Asked::Connect;
+}
+
+/// Whether these credentials count for all that follows on the connection, as some servers have it (RFC 4559 section 6,
+/// against RFC 9110 section 3.3).
+fn binds_connection(credentials: &[u8]) -> bool {
+    let end = memchr::memchr(b' ', credentials).unwrap_or(credentials.len());
+    let scheme = &credentials[..end];
+    [&b"negotiate"[..], b"ntlm"].iter().any(|binding| scheme.eq_ignore_ascii_case(binding))
 }
 
 fn is_h2c(protocol: &[u8]) -> bool {

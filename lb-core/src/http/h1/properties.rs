@@ -107,7 +107,7 @@ pub(crate) fn response_head(bytes: &[u8]) {
     let strict = reference::head(bytes).expect("a strict reader reads it");
     assert_eq!(strict.length, length);
     let body = match framing {
-        Framing::None => Body::Length(0),
+        Framing::None | Framing::Denied => Body::Length(0),
         Framing::Length(length) => Body::Length(length),
         Framing::Chunked => Body::Chunked,
         Framing::UntilClose => Body::UntilClose,

@@ -107,8 +107,12 @@ impl SentStream {
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.queued.is_none() {
-            return Poll::Ready(Ok(()));
+        match &self.queued {
+            None => return Poll::Ready(Ok(())),
+            Some(Queued { request: None, .. }) => {
+                return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+            }
+            Some(_) => {}
         }
         if let Err(error) = ready!(self.slot.requests.poll_ready(cx)) {
             // Nothing of it has left.
@@ -150,7 +154,10 @@ impl SentStream {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, h2::Error>> {
-        let Some(response) = &mut self.response else { return Poll::Pending };
+        // It could not be sent.
+        let Some(response) = &mut self.response else {
+            return Poll::Ready(Err(Reason::INTERNAL_ERROR.into()));
+        };
         if self.has_interims {
             match response.poll_informational(cx) {
                 Poll::Ready(Some(interim)) => return Poll::Ready(interim.map(Head::Interim)),
@@ -195,6 +202,9 @@ impl ServerEnd for SentStream {
         match ready!(self.poll_open(cx)) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 return Poll::Ready(Err(HeadError::UnknownProtocol));
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Poll::Ready(Err(HeadError::Unsendable));
             }
             opened => opened?,
         }
@@ -321,6 +331,9 @@ fn head_of(
         let mut lines = Vec::with_capacity(128);
         forwarded.write(&mut lines, &head.fields, outgoing.bytes);
         fields.extend(fields_of_lines(&lines));
+    }
+    if let Some((version, name)) = outgoing.via() {
+        append(&mut fields, b"via", format!("{version} {name}").as_bytes());
     }
     if let Some(left) = outgoing.max_forwards() {
         fields.insert(header::MAX_FORWARDS, HeaderValue::from(left));
