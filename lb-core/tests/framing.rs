@@ -606,7 +606,7 @@ fn responses_are_read_as_strictly() {
         ),
         (
             "HTTP/1.1 103 Early\r\nConnection: x, close\r\nX: y\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-            Good(200, "ok", Kept),
+            Good(200, "ok", Closed),
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 103 Early\r\nContent-Length: 0\r\n\r\n",

@@ -1,9 +1,10 @@
 //! One timer for a connection's whole life.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A point in time that moves with what the connection waits for.
@@ -13,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// behind one of 5 s costs twelve early wake-ups at most.
 ///
 /// It belongs to one task for its whole life, by whose waker the timer wakes: until it fires it need not be polled
-/// again.
+/// again. It fires for a task that has used up its budget, too: a peer that never pauses is not to outlive it.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     at: Instant,
@@ -44,7 +45,7 @@ impl Deadline {
         if timer.deadline() > self.at {
             timer.as_mut().reset(self.at);
         }
-        while timer.as_mut().poll(cx).is_ready() {
+        while pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             if timer.deadline() >= self.at {
                 return Poll::Ready(());
             }
@@ -57,7 +58,10 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::task::ready;
     use std::time::Duration;
+
+    use tokio::task::coop;
 
     use super::*;
 
@@ -81,5 +85,18 @@ mod tests {
         deadline.set(start + Duration::from_secs(2));
         poll_fn(|cx| deadline.poll(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_fires_for_a_task_that_is_busy() {
+        let mut deadline = Deadline::at(Instant::now());
+        tokio::time::advance(Duration::from_millis(2)).await;
+        let fired = poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                ready!(coop::poll_proceed(cx)).made_progress();
+            }
+            Poll::Ready(deadline.poll(cx))
+        });
+        assert!(fired.await.is_ready());
     }
 }
