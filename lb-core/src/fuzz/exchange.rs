@@ -3,10 +3,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
@@ -54,11 +56,19 @@ pub fn exchange(bytes: &[u8]) {
 /// A proxy that runs for all inputs of a thread.
 pub(super) struct Rig {
     runtime: Runtime,
-    listen: PathBuf,
+    plain: Nameless,
     /// Of the frontend that writes Via.
-    listen_via: PathBuf,
+    via: Nameless,
     server: UnixListener,
+    _serving: Nameless,
     _proxy: Proxy,
+}
+
+/// A listening socket without a name among the files, so that nothing is left of it however the process ends: libFuzzer
+/// ends without unwinding, and drops nothing.
+struct Nameless {
+    path: PathBuf,
+    _inode: OwnedFd,
 }
 
 /// What either end got.
@@ -81,43 +91,48 @@ impl Rig {
         let process = std::process::id();
         let directory = std::env::temp_dir().join(format!("lb-fuzz-{name}-{process}-{thread:?}"));
         std::fs::create_dir_all(&directory).expect("a directory for sockets");
-        let [listen, listen_via, serve] = ["client", "via", "server"].map(|name| directory.join(name));
+        let path = |name: &str| directory.join(name);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .expect("a runtime");
-        let (server, proxy) = runtime.block_on(async {
+        let (server, serving, proxy) = runtime.block_on(async {
             // Under libFuzzer main is not Rust's, which would ignore it.
             let _broken_pipes = signal(SignalKind::pipe()).expect("a signal to ignore");
-            let server = UnixListener::bind(&serve).expect("a server's socket");
+            let server = UnixListener::bind(path("server")).expect("a server's socket");
+            let serving = Nameless::at(&path("server"));
             let backend = Backend::builder("all")
-                .server(format!("unix:{}", serve.display()))
+                .server(format!("unix:{}", serving.path.display()))
                 .retries(0)
                 .build()
                 .expect("a backend");
             let everything = Route::any().connect().to(&backend);
-            let frontend = |name: &str, listen: &Path| {
-                Frontend::http(name).listen(format!("unix:{}", listen.display())).route(everything.clone())
+            let frontend = |name: &str| {
+                Frontend::http(name)
+                    .listen(format!("unix:{}", path(name).display()))
+                    .route(everything.clone())
             };
             let proxy = Proxy::builder()
-                .frontend(frontend("web", &listen))
-                .frontend(frontend("via", &listen_via).via(NAME))
+                .frontend(frontend("plain"))
+                .frontend(frontend("via").via(NAME))
                 .workers(Workers::Runtime)
                 .build()
                 .expect("a proxy");
             proxy.start().await.expect("a proxy that starts");
-            (server, proxy)
+            (server, serving, proxy)
         });
-        Self { runtime, listen, listen_via, server, _proxy: proxy }
+        let [plain, via] = ["plain", "via"].map(|name| Nameless::at(&path(name)));
+        std::fs::remove_dir_all(&directory).expect("a directory of nothing but sockets");
+        Self { runtime, plain, via, server, _serving: serving, _proxy: proxy }
     }
 
     pub(super) fn play(&self, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
-        self.play_at(&self.listen, bytes, replies)
+        self.play_at(&self.plain.path, bytes, replies)
     }
 
     fn play_via(&self, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
-        self.play_at(&self.listen_via, bytes, replies)
+        self.play_at(&self.via.path, bytes, replies)
     }
 
     fn play_at(&self, listen: &Path, bytes: &[u8], replies: &[Vec<u8>]) -> Seen {
@@ -141,6 +156,14 @@ impl Rig {
         });
         let forwarded = std::mem::take(&mut *script.forwarded.lock().unwrap_or_else(PoisonError::into_inner));
         Seen { forwarded, answers }
+    }
+}
+
+impl Nameless {
+    /// The socket at `path`, to be reached when that is gone.
+    fn at(path: &Path) -> Self {
+        let inode = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("a socket");
+        Self { path: format!("/proc/self/fd/{}", inode.as_raw_fd()).into(), _inode: inode }
     }
 }
 
