@@ -6,17 +6,16 @@
 mod h2_client;
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream, SendStream};
+use h2::Reason;
 use http::{Method, Request, Response, StatusCode};
 use lb_core::prelude::*;
-use lb_core::testkit::{Closing, Origin, Running, Wire, pattern};
+use lb_core::testkit::{Closing, Entry, Origin, Running, Wire};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
 use h2_client::server::{Asked, Server, answer};
-use h2_client::{Answer, Client, send_body};
-
-const LARGE: usize = 3 * 1024 * 1024 + 7;
+use h2_client::tunnel::{self, Kind, Stream, by_protocol};
+use h2_client::{Answer, Client};
 
 /// Agrees, greets, and gives back all that comes, at its end.
 fn echo(server: &mut Wire) {
@@ -25,10 +24,7 @@ fn echo(server: &mut Wire) {
     assert_eq!((head.field("host"), head.field("x-a")), (Some("one.db:5432"), Some("b")));
     assert!(head.field("content-length").is_none() && head.field("transfer-encoding").is_none());
     server.send("HTTP/1.1 200 OK\r\nX-By: db\r\n\r\nwelcome");
-    let (received, closing) = server.until_closed();
-    if closing == Closing::End {
-        server.send(received);
-    }
+    tunnel::echo(server);
 }
 
 async fn h2_echo(asked: Asked) {
@@ -40,9 +36,7 @@ async fn h2_echo(asked: Asked) {
     let head = Response::builder().header("x-by", "db").body(()).unwrap();
     let mut stream = respond.send_response(head, false).unwrap();
     stream.send_data(Bytes::from_static(b"welcome"), false).unwrap();
-    if let Ok(received) = Answer::of(Response::new(request.into_body())).await {
-        let _ = send_body(stream, &received.body, None).await;
-    }
+    tunnel::h2_echo(request.into_body(), stream).await;
 }
 
 /// A proxy whose routes take CONNECT for `*.db` alone.
@@ -58,52 +52,36 @@ fn connect(authority: &str) -> Request<()> {
     request.body(()).unwrap()
 }
 
-async fn open(client: &mut Client) -> (Response<RecvStream>, SendStream<Bytes>) {
+async fn open(client: &mut Client) -> Stream {
     let (response, stream) = client.send(connect("one.db:5432"), false).await;
     (response.await.unwrap(), stream)
 }
 
-async fn h2_client_talks(proxy: &Running) {
-    let mut client = Client::connect(&proxy.address("web")).await;
-    let (response, stream) = open(&mut client).await;
+async fn open_by_h2(proxy: &Running) -> Stream {
+    let (mut response, stream) = open(&mut Client::connect(&proxy.address("web")).await).await;
     assert_eq!((response.status(), response.headers()["x-by"].as_bytes()), (StatusCode::OK, &b"db"[..]));
     assert!(!response.headers().contains_key("content-length"));
-    let body = pattern(LARGE);
-    let (sent, echoed) = tokio::join!(send_body(stream, &body, None), Answer::of(response));
-    sent.unwrap();
-    assert!(echoed.unwrap().body == [b"welcome", &body[..]].concat());
+    assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "welcome");
+    (response, stream)
 }
 
-fn h1_client_talks(proxy: &Running) {
+fn open_by_h1(proxy: &Running) -> (Wire, &'static [u8]) {
     let mut client = proxy.client("web");
     client.send("CONNECT one.db:5432 HTTP/1.1\r\nHost: one.db:5432\r\nX-A: b\r\n\r\nahead");
     let head = client.head().unwrap();
     assert_eq!((head.status(), head.field("x-by")), (200, Some("db")));
     assert_eq!(client.exactly(7), b"welcome");
-    let body = pattern(LARGE);
-    client.send(&body).finish_sending();
-    let (echoed, closing) = client.until_closed();
-    assert!(echoed == [b"ahead", &body[..]].concat() && closing == Closing::End, "{closing:?}");
+    (client, b"ahead")
 }
 
-fn check_log(proxy: &Running) {
-    let line = block_in_place(|| proxy.log().wait_for(1)).remove(0);
-    assert_eq!(line.request.as_deref(), Some("CONNECT one.db:5432"));
-    assert_eq!((line.status, line.reason), (Some(200), None));
-    assert!(line.received_bytes > LARGE as u64 && line.sent_bytes > LARGE as u64, "{line:?}");
+fn logged(entry: &Entry) {
+    assert_eq!((entry.request.as_deref(), entry.status), (Some("CONNECT one.db:5432"), Some(200)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_client_connects_by_any_server_until_both_have_ended() {
     let (h1, h2) = (Origin::scripted(echo), Server::start(100, h2_echo).await);
-    for (address, http2) in [(h1.address(), false), (&*h2.address, true)] {
-        let running = proxy(address, http2);
-        h2_client_talks(&running).await;
-        check_log(&running);
-        let running = proxy(address, http2);
-        block_in_place(|| h1_client_talks(&running));
-        check_log(&running);
-    }
+    Kind { proxy, open_by_h2, open_by_h1, logged }.joins_any_two(&h1, &h2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +96,7 @@ async fn a_refusal_is_passed_on_and_costs_no_connection() {
         answer(asked.respond, refused, b"no", None).await;
     })
     .await;
-    for (address, http2) in [(h1.address(), false), (&*h2.address, true)] {
+    for (address, http2) in by_protocol(&h1, &h2) {
         let proxy = proxy(address, http2);
         let mut client = Client::connect(&proxy.address("web")).await;
         for _ in 0..2 {
@@ -179,7 +157,7 @@ async fn a_failure_passes_either_way() {
         }
     })
     .await;
-    for (address, http2) in [(h1.address(), false), (&*h2.address, true)] {
+    for (address, http2) in by_protocol(&h1, &h2) {
         let proxy = proxy(address, http2);
         let mut client = Client::connect(&proxy.address("web")).await;
         let (response, mut stream) = open(&mut client).await;

@@ -7,17 +7,17 @@ mod h2_client;
 use std::future::poll_fn;
 
 use bytes::Bytes;
+use h2::Reason;
 use h2::ext::Protocol;
-use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
 use lb_core::prelude::*;
-use lb_core::testkit::{Closing, Message, Origin, Running, Wire, pattern};
+use lb_core::testkit::{Closing, Entry, Message, Origin, Running, Wire};
 use tokio::task::block_in_place;
 
 use h2_client::server::{Asked, Server, answer};
-use h2_client::{Answer, Client, request, send_body};
+use h2_client::tunnel::{self, Kind, Stream};
+use h2_client::{Answer, Client, request};
 
-const LARGE: usize = 3 * 1024 * 1024 + 7;
 /// The example of RFC 6455 section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -39,10 +39,7 @@ fn echo(server: &mut Wire) {
     assert!(request.lists("connection", "upgrade"));
     let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
     server.send(format!("{switching}Sec-WebSocket-Accept: {}\r\nX-By: web1\r\n\r\n", accept(&request)));
-    let (received, closing) = server.until_closed();
-    if closing == Closing::End {
-        server.send(received);
-    }
+    tunnel::echo(server);
 }
 
 async fn h2_echo(asked: Asked) {
@@ -53,13 +50,7 @@ async fn h2_echo(asked: Asked) {
     assert!(!request.headers().contains_key("sec-websocket-key"));
     let head = Response::builder().header("x-by", "web1").body(()).unwrap();
     let stream = respond.send_response(head, false).unwrap();
-    if let Ok(received) = Answer::of(Response::new(request.into_body())).await {
-        let _ = send_body(stream, &received.body, None).await;
-    }
-}
-
-async fn h2_server() -> Server {
-    Server::start_connecting(h2_echo).await
+    tunnel::h2_echo(request.into_body(), stream).await;
 }
 
 fn proxy(address: &str, http2: bool) -> Running {
@@ -83,7 +74,7 @@ async fn client(proxy: &Running) -> Client {
     client
 }
 
-async fn open(client: &mut Client) -> (Response<RecvStream>, SendStream<Bytes>) {
+async fn open(client: &mut Client) -> Stream {
     let (response, stream) = client.send(connect("websocket"), false).await;
     (response.await.unwrap(), stream)
 }
@@ -95,20 +86,16 @@ fn upgrading(proxy: &Running) -> Wire {
     client
 }
 
-async fn h2_client_talks(proxy: &Running) {
-    let mut client = client(proxy).await;
-    let (response, stream) = open(&mut client).await;
+async fn open_by_h2(proxy: &Running) -> Stream {
+    let (response, stream) = open(&mut client(proxy).await).await;
     assert_eq!((response.status().as_u16(), response.headers()["x-by"].as_bytes()), (200, &b"web1"[..]));
     for name in ["connection", "upgrade", "sec-websocket-accept"] {
         assert!(!response.headers().contains_key(name), "{name}");
     }
-    let body = pattern(LARGE);
-    let (sent, echoed) = tokio::join!(send_body(stream, &body, None), Answer::of(response));
-    sent.unwrap();
-    assert!(echoed.unwrap().body == body);
+    (response, stream)
 }
 
-fn h1_client_talks(proxy: &Running) {
+fn open_by_h1(proxy: &Running) -> (Wire, &'static [u8]) {
     let mut client = upgrading(proxy);
     let response = client.response();
     assert_eq!((response.status(), response.field("x-by")), (101, Some("web1")));
@@ -117,29 +104,14 @@ fn h1_client_talks(proxy: &Running) {
         (Some("websocket"), Some(ACCEPT))
     );
     assert!(response.lists("connection", "upgrade"));
-    let body = pattern(LARGE);
-    client.send(&body).finish_sending();
-    let (echoed, closing) = client.until_closed();
-    assert!(echoed == body && closing == Closing::End, "{} bytes, {closing:?}", echoed.len());
-}
-
-fn check_log(proxy: &Running) {
-    let entry = block_in_place(|| proxy.log().only());
-    assert_eq!((entry.status, entry.reason), (Some(101), None));
-    assert!(entry.sent_bytes > LARGE as u64 && entry.received_bytes > LARGE as u64, "{entry:?}");
+    (client, b"")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_client_talks_to_any_server_until_both_have_ended() {
-    let (h1, h2) = (Origin::scripted(echo), h2_server().await);
-    for (address, http2) in [(h1.address(), false), (&*h2.address, true)] {
-        let running = proxy(address, http2);
-        h2_client_talks(&running).await;
-        check_log(&running);
-        let running = proxy(address, http2);
-        block_in_place(|| h1_client_talks(&running));
-        check_log(&running);
-    }
+    let (h1, h2) = (Origin::scripted(echo), Server::start_connecting(h2_echo).await);
+    let logged = |entry: &Entry| assert_eq!(entry.status, Some(101));
+    Kind { proxy, open_by_h2, open_by_h1, logged }.joins_any_two(&h1, &h2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

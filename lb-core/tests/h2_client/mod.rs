@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 pub(crate) mod server;
+pub(crate) mod tunnel;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
