@@ -49,10 +49,25 @@ pub(crate) trait Sink {
     /// Writes out what is queued.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Writes some of what waits, `payload` behind it, to a socket that the event loop believes to be full.
+    fn press(&mut self, payload: &[u8]) -> io::Result<Pressed> {
+        let _ = payload;
+        Ok(Pressed::default())
+    }
+
     /// The stream, when payload needs no framing and nothing is queued before it.
     fn unframed(&mut self) -> Option<&mut Stream> {
         None
     }
+}
+
+/// What came of [`Sink::press`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pressed {
+    /// Whether anything has left.
+    pub(crate) has_written: bool,
+    /// How much of the payload was taken.
+    pub(crate) taken: usize,
 }
 
 /// What a source has.
@@ -133,6 +148,22 @@ impl Transfer {
         }
         self.blocked = Blocked::Sink;
         sink.poll_flush(cx).map_err(TransferError::Sink)
+    }
+
+    /// For a sink that has taken nothing for long: writes some of what waits for it, and says whether it took any.
+    ///
+    /// The kernel tells of room only when a third of a socket's buffer is free, and that may be megabytes: a peer that
+    /// reads slowly has perhaps read all the time.
+    pub(crate) fn press(&mut self, source: &mut impl Source, sink: &mut impl Sink) -> io::Result<bool> {
+        if let (Some(pump), Some(to)) = (&mut self.pump, sink.unframed())
+            && pump.press(to)?
+        {
+            return Ok(true);
+        }
+        let pressed = sink.press(source.payload())?;
+        source.consume(pressed.taken);
+        self.moved += pressed.taken as u64;
+        Ok(pressed.has_written)
     }
 
     /// Payload bytes that the sink has taken.

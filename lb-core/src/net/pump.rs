@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
 
+use super::stream::none_if_full;
 use super::{Buffer, Fill, Resources, Stream};
 use crate::sys::{Pipe, splice};
 
@@ -119,6 +120,30 @@ impl Pump {
         // Both sides are quick: be fair to the others.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Writes some of what the carrier holds to a socket that the event loop believes to be full; whether any went.
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "a tunnel is silent or not, whoever is slow")
+    )]
+    pub(crate) fn press(&mut self, to: &mut Stream) -> io::Result<bool> {
+        let count = match &mut self.carrier {
+            Carrier::None => return Ok(false),
+            Carrier::Buffer(buffer) => {
+                let count = to.press(buffer.filled())?;
+                buffer.consume(count);
+                count
+            }
+            Carrier::Pipe { pipe, held } => {
+                let Some(socket) = to.socket().filter(|_| *held > 0) else { return Ok(false) };
+                let count = none_if_full(splice(pipe.output(), socket, *held))?;
+                *held -= count;
+                count
+            }
+        };
+        self.moved += count as u64;
+        Ok(count > 0)
     }
 
     /// How many bytes the sink has taken.

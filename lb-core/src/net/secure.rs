@@ -111,6 +111,28 @@ impl Secure {
         if self.is_flushed() { Poll::Ready(Ok(())) } else { Pin::new(&mut self.tls).poll_flush(cx) }
     }
 
+    /// Writes some of what waits in rustls' buffer without asking the event loop; 0 where the socket is full.
+    pub(super) fn press(&mut self) -> io::Result<usize> {
+        let mut written = 0;
+        while !self.is_flushed() {
+            let count = match &mut self.tls {
+                TlsStream::Server(tls) => {
+                    let (stream, session) = tls.get_mut();
+                    session.write_tls(&mut Pressed(stream))
+                }
+                TlsStream::Client(tls) => {
+                    let (stream, session) = tls.get_mut();
+                    session.write_tls(&mut Pressed(stream))
+                }
+            };
+            match count? {
+                0 => break,
+                count => written += count,
+            }
+        }
+        Ok(written)
+    }
+
     pub(super) fn is_flushed(&self) -> bool {
         !self.session().wants_write()
     }
@@ -180,6 +202,19 @@ impl Secure {
 
     fn session(&self) -> &CommonState {
         self.tls.get_ref().1
+    }
+}
+
+/// The socket below, written to past the event loop.
+struct Pressed<'a>(&'a mut Stream);
+
+impl io::Write for Pressed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.press(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

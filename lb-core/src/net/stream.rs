@@ -141,6 +141,19 @@ impl Stream {
         }
     }
 
+    /// Writes some of `bytes` without asking the event loop whether there is room; 0 where there is none. Under TLS it
+    /// is what waits for [`poll_flush`](Self::poll_flush) that is written, and counted.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "as what calls it"))]
+    pub(crate) fn press(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tls(secure) => secure.press(),
+            _ => match self.socket() {
+                Some(socket) if !bytes.is_empty() => none_if_full(crate::sys::send(socket, bytes)),
+                _ => Ok(0),
+            },
+        }
+    }
+
     /// Ends our direction; the peer reads the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -306,6 +319,14 @@ impl Stream {
             Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) | Self::Carried(_) => None,
             Self::Tls(secure) => Some(secure),
         }
+    }
+}
+
+/// How much was written, 0 where the socket is full.
+pub(super) fn none_if_full(written: io::Result<usize>) -> io::Result<usize> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        written => written,
     }
 }
 

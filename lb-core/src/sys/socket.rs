@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::net::{RecvFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many finished handshakes the kernel keeps for us; it clamps to `net.core.somaxconn` (listen(2)).
@@ -35,6 +35,11 @@ impl fmt::Display for ListenAddress {
 /// Looks at what a socket has received and leaves it there (recv(2) with MSG_PEEK); 0 is the end of the stream.
 pub(crate) fn peek(socket: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::net::recv(socket, space, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
+}
+
+/// Writes what a socket takes at once (send(2)); `WouldBlock` where that is nothing.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
 }
 
 /// Takes a connection from a listening socket's queue (accept4(2)), not blocking, as the connection won't.

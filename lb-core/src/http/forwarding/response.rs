@@ -5,7 +5,7 @@
 //! is no longer answered: the connection breaks off, so that it shows.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use tokio::time::Instant;
 
@@ -128,6 +128,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             (upstream.backend().timeouts().body, self.service.timeouts.body);
         let mut patience = Patience::new(&mut self.peer.deadline);
         let mut is_uploading = !client.is_body_ended();
+        let (mut is_pressing, mut presses) = (false, 0);
         poll_fn(|cx| {
             if is_uploading {
                 // Whatever stops the upload, the response is what counts now; a client that is gone shows there.
@@ -145,8 +146,22 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                         Blocked::Source => (wait_for_server, Reason::ServerTimeout),
                         Blocked::Sink => (wait_for_client, Reason::ClientTimeout),
                     };
-                    let progress = upload.moved() + download.moved();
-                    patience.poll(cx, progress, allowed).map(|()| Moved::Failed(reason))
+                    let progress = upload.moved() + download.moved() + presses;
+                    let is_full = download.blocked() == Blocked::Sink;
+                    let was_pressing = is_pressing && is_full;
+                    if !was_pressing {
+                        ready!(patience.poll(cx, progress, allowed));
+                    }
+                    // It may have read all the time. Until its buffer is full: what room there is the next time, it has
+                    // made since.
+                    let has_room = is_full && matches!(download.press(server, client), Ok(true));
+                    if !has_room && !was_pressing {
+                        return Poll::Ready(Moved::Failed(reason));
+                    }
+                    is_pressing = has_room;
+                    presses += u64::from(has_room);
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
                 }
             }
         })

@@ -10,7 +10,7 @@ use super::encode::{
 };
 use super::incoming::Incoming;
 use super::outgoing::{Encoder, Outgoing};
-use crate::http::body::{Payload, Sink, Source, SourceError};
+use crate::http::body::{Payload, Pressed, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead};
 use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
@@ -250,6 +250,10 @@ impl Sink for Connection {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outgoing.poll_flush(cx, &mut self.stream)
+    }
+
+    fn press(&mut self, payload: &[u8]) -> io::Result<Pressed> {
+        self.outgoing.press(&mut self.stream, payload)
     }
 
     fn unframed(&mut self) -> Option<&mut Stream> {

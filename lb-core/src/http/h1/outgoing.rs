@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, Write};
 use std::task::{Context, Poll, ready};
 
+use crate::http::body::Pressed;
 use crate::net::Stream;
 
 /// The writing half of an HTTP/1 connection.
@@ -124,6 +125,35 @@ impl Outgoing {
             ready!(self.poll_write(cx, stream, &[], &[]))?;
         }
         stream.poll_flush(cx)
+    }
+
+    /// As [`Sink::press`](crate::http::body::Sink::press). One write, of the queue or else of `payload`.
+    pub(crate) fn press(&mut self, stream: &mut Stream, payload: &[u8]) -> io::Result<Pressed> {
+        if !stream.is_flushed() {
+            // What it will take of the payload then shows by itself.
+            let has_written = stream.press(&[])? > 0;
+            return Ok(Pressed { has_written, taken: 0 });
+        }
+        if !self.is_flushed() {
+            let count = stream.press(&self.queue[self.sent..])?;
+            self.sent += count;
+            self.has_written |= count > 0;
+            return Ok(Pressed { has_written: count > 0, taken: 0 });
+        }
+        let unframed = match self.encoder {
+            Encoder::Plain => payload,
+            Encoder::Chunked { left } => &payload[..payload.len().min(left)],
+        };
+        let taken = stream.press(unframed)?;
+        if let Encoder::Chunked { left } = &mut self.encoder
+            && taken > 0
+        {
+            *left -= taken;
+            if *left == 0 {
+                self.queue().extend_from_slice(b"\r\n");
+            }
+        }
+        Ok(Pressed { has_written: taken > 0, taken })
     }
 
     /// Small payload joins the queue: one buffer for send(2) is cheaper than several for writev(2). Not when the
