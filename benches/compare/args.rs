@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// The floor, until standard input closes
     #[command(hide = true)]
     Floor {
+        /// Move bytes by a pipe
+        #[arg(long)]
+        splice: bool,
         /// The port for clients
         listen: u16,
         /// The servers' ports

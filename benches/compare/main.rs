@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {
         Some(Command::Origin { ports }) => origin::run(ports),
-        Some(Command::Floor { listen, servers }) => floor::run(*listen, servers),
+        Some(Command::Floor { splice, listen, servers }) => floor::run(*listen, servers, *splice),
         None => rounds::compare(&args),
     };
     match done {

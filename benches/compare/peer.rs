@@ -39,7 +39,7 @@ pub(crate) struct Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
     Usual,
-    /// HAProxy with `option splice-response` and pipes of 256 KiB.
+    /// HAProxy with `option splice-response`, the floor without a buffer: both with pipes of 256 KiB.
     Splice,
     /// nginx with buffers for a response of 64 KiB.
     LargeBuffers,
@@ -175,7 +175,12 @@ impl Installed {
                 .args(setting.origins.map(|port| setting.address(port))),
             Peer::Floor => {
                 let [shop1, shop2, ..] = setting.origins.map(|port| port.to_string());
-                command.arg("floor").arg(setting.ports.of(setting.side).to_string()).args([shop1, shop2])
+                let splice = (setting.subject.variant == Variant::Splice).then_some("--splice");
+                command
+                    .arg("floor")
+                    .args(splice)
+                    .arg(setting.ports.of(setting.side).to_string())
+                    .args([shop1, shop2])
             }
         };
         let name = setting.subject.name();

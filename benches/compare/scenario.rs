@@ -48,7 +48,7 @@ pub(crate) enum Unit {
 pub(crate) enum Field {
     /// Every peer once, beside HAProxy and nginx.
     Peers,
-    /// HAProxy with and without splice, nginx with its own and with larger buffers.
+    /// HAProxy and the floor with and without splice, nginx with its own and with larger buffers.
     Bodies,
     /// Every peer with 2, 1,000 and 100,000 routes, beside itself with 2.
     Routes,
@@ -196,7 +196,7 @@ impl Scenario {
             let plain = Subject::of(peer);
             subjects.push(plain);
             match (self.field, peer) {
-                (Field::Bodies, Peer::Haproxy) => {
+                (Field::Bodies, Peer::Haproxy | Peer::Floor) => {
                     subjects.push(Subject { variant: Variant::Splice, ..plain });
                 }
                 (Field::Bodies, Peer::Nginx) if self.side == Side::Http => {
