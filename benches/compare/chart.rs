@@ -31,7 +31,9 @@ pub(crate) fn draw(all: &[Findings], path: &Path) -> Result<(), Error> {
     if groups.is_empty() {
         return Ok(());
     }
-    let width = 160 + 110 * u32::try_from(groups.len()).unwrap_or(20);
+    // A bar is as wide as its number.
+    let bars = groups.iter().map(|group| group.bars.len()).max().unwrap_or(0);
+    let width = u32::try_from(160 + (32 + 26 * bars) * groups.len()).unwrap_or(2_000);
     let area = SVGBackend::new(path, (width, 420)).into_drawing_area();
     draw_groups(&area, &groups).map_err(|error| Error::Chart(error.to_string()))
 }
@@ -50,8 +52,13 @@ fn group(findings: &Findings) -> Option<Group> {
             return Some(Bar { peer, ratio: 1.0 });
         }
         let (_, ratio) = row.ratios.iter().find(|(beside, _)| *beside == reference)?;
-        let is_usual = row.subject.variant == Variant::Usual && peer != Peer::Haproxy;
-        is_usual.then_some(Bar { peer, ratio: ratio.median })
+        let is_shown = match peer {
+            Peer::Haproxy => false,
+            // The lower of the floors.
+            Peer::Floor if findings.scenario.field == Field::Bodies => row.subject.variant == Variant::Splice,
+            _ => row.subject.variant == Variant::Usual,
+        };
+        is_shown.then_some(Bar { peer, ratio: ratio.median })
     });
     Some(Group { name: findings.scenario.name, bars: bars.collect() })
 }
@@ -76,7 +83,8 @@ fn draw_groups(area: &DrawingArea<SVGBackend<'_>, Shift>, groups: &[Group]) -> D
         .y_desc("of HAProxy")
         .y_label_formatter(&|y| format!("{y:.1}"))
         .draw()?;
-    for peer in Peer::ALL {
+    let is_present = |peer: &Peer| groups.iter().any(|group| group.bars.iter().any(|bar| bar.peer == *peer));
+    for peer in Peer::ALL.into_iter().filter(is_present) {
         let bars = groups.iter().enumerate().flat_map(|(index, group)| place(index, group, peer));
         let series = chart.draw_series(bars.map(|(left, right, ratio)| {
             Rectangle::new([(left, 0.0), (right, ratio.min(HIGHEST))], colour(peer).filled())
