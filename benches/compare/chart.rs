@@ -39,7 +39,7 @@ pub(crate) fn draw(all: &[Findings], path: &Path) -> Result<(), Error> {
 }
 
 fn group(findings: &Findings) -> Option<Group> {
-    if findings.scenario.field == Field::Routes {
+    if matches!(findings.scenario.field, Field::Routes | Field::Logs) {
         return None;
     }
     let rows = findings.rows();

@@ -43,6 +43,8 @@ pub(crate) enum Variant {
     Splice,
     /// nginx with buffers for a response of 64 KiB.
     LargeBuffers,
+    /// With an access log: lb's in JSON, the others' in their usual format.
+    Logging,
 }
 
 /// A peer whose program was found.
@@ -114,6 +116,9 @@ impl Peer {
                 Some("it only moves bytes")
             }
             (Self::Floor, _, _, Field::Routes) => Some("it has no routes"),
+            (Self::Envoy | Self::Pingora | Self::Floor, _, _, Field::Logs) => {
+                Some("it has no access log by a line of configuration")
+            }
             (Self::Floor, Side::Http, Work::ClosedLoop { is_closing: true, .. }, _) => {
                 Some("it keeps no connections to servers")
             }
@@ -140,6 +145,7 @@ impl Subject {
             Variant::Usual => "",
             Variant::Splice => "-splice",
             Variant::LargeBuffers => "-tuned",
+            Variant::Logging => "-log",
         };
         let routes = if self.routes > 2 { format!("-{}", self.routes) } else { String::new() };
         format!("{}{variant}{routes}", self.peer.name())

@@ -22,15 +22,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output in `log`. Its ports must be free: otherwise whatever has
+    /// Starts `command` with its errors in `log`; what else it says, an access log, goes nowhere. Its ports must be free: otherwise whatever has
     /// them would be measured in its stead.
     pub(crate) fn start(name: &str, mut command: Command, log: &Path, ports: &[u16]) -> Result<Self, Error> {
         for &port in ports {
             ensure_free(port)?;
         }
-        let output = File::create(log).map_err(Error::file(log))?;
-        let errors = output.try_clone().map_err(Error::file(log))?;
-        command.stdin(Stdio::piped()).stdout(output).stderr(errors);
+        let errors = File::create(log).map_err(Error::file(log))?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors);
         let program = command.get_program().to_os_string();
         let child = command.spawn().map_err(Error::file(program))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })

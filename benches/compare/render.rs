@@ -108,6 +108,8 @@ impl Setting {
             ("map", only_if(self.subject.routes > 2)),
             ("splice", only_if(self.subject.variant == Variant::Splice)),
             ("tuned", only_if(self.subject.variant == Variant::LargeBuffers)),
+            ("log", only_if(self.subject.variant == Variant::Logging)),
+            ("no_log", only_if(self.subject.variant != Variant::Logging)),
         ];
         values
             .into_iter()

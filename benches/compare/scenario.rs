@@ -52,6 +52,8 @@ pub(crate) enum Field {
     Bodies,
     /// Every peer with 2, 1,000 and 100,000 routes, beside itself with 2.
     Routes,
+    /// Every peer without and with its access log, beside itself without.
+    Logs,
 }
 
 const SMALL: Scenario = Scenario {
@@ -91,7 +93,7 @@ const SECURE: Scenario = Scenario {
 };
 
 /// All scenarios in the order in which they run.
-pub(crate) const ALL: [Scenario; 19] = [
+pub(crate) const ALL: [Scenario; 20] = [
     SMALL,
     Scenario {
         name: "s1r-20k",
@@ -172,6 +174,7 @@ pub(crate) const ALL: [Scenario; 19] = [
         field: Field::Routes,
         ..SMALL
     },
+    Scenario { name: "log", what: "s1r with an access log, to nowhere", field: Field::Logs, ..SMALL },
     Scenario {
         name: "s9",
         what: "latency: open loop at 5,000 a second, 64 connections",
@@ -202,6 +205,7 @@ impl Scenario {
                 (Field::Bodies, Peer::Nginx) if self.side == Side::Http => {
                     subjects.push(Subject { variant: Variant::LargeBuffers, ..plain });
                 }
+                (Field::Logs, _) => subjects.push(Subject { variant: Variant::Logging, ..plain }),
                 (Field::Routes, _) => {
                     subjects.extend([1_000, 100_000].map(|routes| Subject { routes, ..plain }));
                 }
@@ -218,7 +222,7 @@ impl Scenario {
         match self.field {
             Field::Peers => vec![haproxy, nginx],
             Field::Bodies => vec![Subject { variant: Variant::Splice, ..haproxy }, nginx],
-            Field::Routes => vec![Subject::of(subject.peer)],
+            Field::Routes | Field::Logs => vec![Subject::of(subject.peer)],
         }
     }
 
