@@ -12,20 +12,45 @@ use super::sessions::Slot;
 use crate::http::body::{Payload, SourceError};
 use crate::net::Carried;
 
+/// What a stream is to become a tunnel for, which its CONNECT says.
+#[derive(Debug)]
+pub(super) enum AskedTunnel {
+    /// Whatever is behind a host and a port (RFC 9113 section 8.5).
+    Plain,
+    /// A WebSocket, with the key that HTTP/1 opens it by (RFC 8441 section 5).
+    WebSocket(Vec<u8>),
+}
+
+impl AskedTunnel {
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain => None,
+            Self::WebSocket(key) => Some(key),
+        }
+    }
+
+    /// How the other end learns that this one has failed.
+    fn fault(&self) -> Reason {
+        match self {
+            Self::Plain => Reason::CONNECT_ERROR,
+            Self::WebSocket(_) => Reason::CANCEL,
+        }
+    }
+}
+
 /// Both directions of it.
 #[derive(Debug)]
 pub(super) struct Carrier {
     body: Body,
     outbound: Outbound,
-    /// How the other end learns that this one has failed.
     fault: Reason,
     /// Taken for as long as the tunnel lasts, on a server's connection.
     _slot: Option<Slot>,
 }
 
 impl Carrier {
-    pub(super) fn new(body: Body, outbound: Outbound, fault: Reason, slot: Option<Slot>) -> Self {
-        Self { body: body.unbounded(), outbound, fault, _slot: slot }
+    pub(super) fn new(body: Body, outbound: Outbound, asked: &AskedTunnel, slot: Option<Slot>) -> Self {
+        Self { body: body.unbounded(), outbound, fault: asked.fault(), _slot: slot }
     }
 
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Payload>> {

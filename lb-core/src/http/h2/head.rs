@@ -13,7 +13,7 @@ use crate::http::head::{Asked, BodyLength, Field, RequestHead, ResponseHead, Ver
 /// HTTP/1 would upgrade to it by this key.
 pub(super) fn read_request(
     parts: &request::Parts,
-    key: Option<&str>,
+    key: Option<&[u8]>,
     is_whole: bool,
     limits: HeadLimits,
     bytes: &mut Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) fn read_request(
     if let Some(key) = key {
         write_field(bytes, "connection", b"upgrade");
         write_field(bytes, "upgrade", websocket::PROTOCOL.as_bytes());
-        write_field(bytes, "sec-websocket-key", key.as_bytes());
+        write_field(bytes, "sec-websocket-key", key);
     }
     bytes.extend_from_slice(b"\r\n");
     if bytes.len() > limits.bytes {

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, r
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::body::{Body, io_error};
-use super::carrier::Carrier;
+use super::carrier::{AskedTunnel, Carrier};
 use super::head::{append, append_field, fields_of_lines, read_response};
 use super::outbound::Outbound;
 use super::sessions::Slot;
@@ -45,15 +45,6 @@ pub(crate) struct SentStream {
     is_greeted: bool,
     /// The server has told that it did nothing with the request.
     is_refused: bool,
-}
-
-/// What a tunnel is asked for with.
-#[derive(Debug)]
-enum AskedTunnel {
-    /// CONNECT as ever (RFC 9113 section 8.5).
-    Plain,
-    /// An extended CONNECT for a WebSocket, for which the client sent this key.
-    WebSocket(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -93,11 +84,7 @@ impl SentStream {
     /// Its bytes as a stream, once it has become a tunnel.
     pub(crate) fn into_tunnel(self, resources: &Resources) -> Option<(Stream, Buffer)> {
         resources.put_queue(self.head);
-        let fault = match self.asked? {
-            AskedTunnel::Plain => Reason::CONNECT_ERROR,
-            AskedTunnel::WebSocket(_) => Reason::CANCEL,
-        };
-        let carrier = Carrier::new(self.body?, self.outbound?, fault, Some(self.slot));
+        let carrier = Carrier::new(self.body?, self.outbound?, &self.asked?, Some(self.slot));
         Some((Stream::Carried(Box::new(carrier)), resources.take_buffer()))
     }
 

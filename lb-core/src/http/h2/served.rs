@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 
 use super::body::{Body, io_error};
-use super::carrier::Carrier;
+use super::carrier::{AskedTunnel, Carrier};
 use super::connection::Origin;
 use super::head::{append, append_field, read_request};
 use super::outbound::Outbound;
@@ -32,9 +32,7 @@ pub(super) struct ServedStream {
     body: Body,
     respond: SendResponse<Bytes>,
     /// It is to become a tunnel. Until then it has no body.
-    asks_tunnel: bool,
-    /// For a WebSocket, to which the server has to answer.
-    key: Option<String>,
+    asked: Option<AskedTunnel>,
     /// It has become one.
     is_tunnel: bool,
     /// Sent with the first of the body, so that one that never leaves can be replaced.
@@ -61,11 +59,12 @@ impl ServedStream {
         resources: &Resources,
     ) -> Self {
         let (mut request, body) = request.into_parts();
-        let asks_tunnel = request.method == Method::CONNECT;
-        let protocol = request.extensions.get::<Protocol>();
-        let key =
-            protocol.filter(|protocol| protocol.as_str() == websocket::PROTOCOL).map(|_| websocket::key());
-        if key.is_some() {
+        let protocol = request.extensions.get::<Protocol>().map(Protocol::as_str);
+        let asked = (request.method == Method::CONNECT).then(|| match protocol {
+            Some(websocket::PROTOCOL) => AskedTunnel::WebSocket(websocket::key().into_bytes()),
+            _ => AskedTunnel::Plain,
+        });
+        if matches!(asked, Some(AskedTunnel::WebSocket(_))) {
             request.headers.remove(header::SEC_WEBSOCKET_KEY);
         }
         Self {
@@ -74,8 +73,7 @@ impl ServedStream {
             head: resources.take_queue(),
             body: Body::replayable(body),
             respond,
-            asks_tunnel,
-            key,
+            asked,
             is_tunnel: false,
             queued: None,
             outbound: None,
@@ -87,9 +85,13 @@ impl ServedStream {
     /// Its bytes as a stream, once it has become a tunnel.
     pub(super) fn into_tunnel(self, resources: &Resources) -> Option<(Stream, Buffer)> {
         resources.put_queue(self.head);
-        let fault = if self.key.is_some() { Reason::CANCEL } else { Reason::CONNECT_ERROR };
-        let carrier = Carrier::new(self.body, self.outbound?, fault, None);
+        let carrier = Carrier::new(self.body, self.outbound?, &self.asked?, None);
         Some((Stream::Carried(Box::new(carrier)), resources.take_buffer()))
+    }
+
+    /// Of the WebSocket that it is to become, which the server has to answer to.
+    fn key(&self) -> Option<&[u8]> {
+        self.asked.as_ref().and_then(AskedTunnel::key)
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -152,11 +154,12 @@ impl ClientEnd for ServedStream {
         head: &mut RequestHead,
     ) -> Poll<Result<(), HeadError>> {
         let Some(request) = self.request.take() else { return Poll::Ready(Err(HeadError::Closed)) };
-        if request.extensions.get::<Protocol>().is_some() && self.key.is_none() {
+        if request.extensions.get::<Protocol>().is_some() && self.key().is_none() {
             return Poll::Ready(Err(HeadError::UnknownProtocol));
         }
         let is_whole = ClientEnd::is_body_ended(self);
-        Poll::Ready(read_request(&request, self.key.as_deref(), is_whole, limits, &mut self.head, head))
+        let key = self.asked.as_ref().and_then(AskedTunnel::key);
+        Poll::Ready(read_request(&request, key, is_whole, limits, &mut self.head, head))
     }
 
     fn head_bytes(&self) -> &[u8] {
@@ -184,13 +187,12 @@ impl ClientEnd for ServedStream {
     }
 
     fn admits(&self, head: &ResponseHead, bytes: &[u8]) -> bool {
-        let Some(key) = &self.key else { return true };
+        let Some(key) = self.key() else { return true };
         match head.status {
             101 => {
                 let mut accepts =
                     values(&head.fields, bytes, header::SEC_WEBSOCKET_ACCEPT.as_str().as_bytes());
-                accepts.next() == Some(websocket::accept(key.as_bytes()).as_bytes())
-                    && accepts.next().is_none()
+                accepts.next() == Some(websocket::accept(key).as_bytes()) && accepts.next().is_none()
             }
             // The client would take it for a tunnel.
             status => !(200..300).contains(&status),
@@ -202,7 +204,7 @@ impl ClientEnd for ServedStream {
     }
 
     fn is_body_ended(&self) -> bool {
-        self.asks_tunnel || self.body.is_ended()
+        self.asked.is_some() || self.body.is_ended()
     }
 
     fn is_replayable(&self) -> bool {
@@ -275,7 +277,7 @@ impl ClientEnd for ServedStream {
 
 impl Source for ServedStream {
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
-        if self.asks_tunnel {
+        if self.asked.is_some() {
             return Poll::Ready(Ok(Payload::End));
         }
         let polled = self.body.poll_payload(cx);
