@@ -5,7 +5,7 @@ use httpdate::HttpDate;
 use super::edits::HeaderEdits;
 use super::filter::Edits;
 use super::forwarded::Forwarded;
-use super::head::{Asked, BodyLength, Field, Known, RequestHead, ResponseHead};
+use super::head::{Asked, BodyLength, Field, Known, RequestHead, ResponseHead, Version};
 use super::host::is_valid_authority;
 use super::reply::Reply;
 
@@ -110,6 +110,11 @@ impl OutgoingRequest<'_> {
         Some((self.head.version.as_str().strip_prefix("HTTP/").unwrap_or_default(), name))
     }
 
+    /// Whether the server learns what the client expects.
+    pub(crate) fn tells_expectation(&self) -> bool {
+        self.received().any(|field| field.known == Known::Expect)
+    }
+
     /// The received fields that go on, but for the host and the length of the body.
     pub(crate) fn received(&self) -> impl Iterator<Item = &Field> {
         let has_max_forwards = self.max_forwards().is_some();
@@ -130,6 +135,14 @@ impl OutgoingRequest<'_> {
 }
 
 impl OutgoingResponse<'_> {
+    /// Whether the server asks for another protocol. That is said hop by hop, and this response says nothing without it
+    /// (RFC 9110 section 15.5.22).
+    pub(crate) fn asks_upgrade(&self) -> bool {
+        self.head.status == 426
+            && self.request.version != Version::Http10
+            && self.head.fields.iter().any(|field| field.known == Known::Upgrade)
+    }
+
     /// Whether the body goes out without a length, its end told by the protocol.
     pub(crate) fn is_delimited(&self) -> bool {
         self.head.body == BodyLength::Unknown && self.request.version.delimits_bodies()

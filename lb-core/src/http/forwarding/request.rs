@@ -14,7 +14,7 @@ use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::exchange::{Exchange, Patience};
 use crate::http::filter::{Request, Verdict};
 use crate::http::forwarded::Forwarded;
-use crate::http::head::{BodyLength, TargetForm};
+use crate::http::head::{BodyLength, ResponseHead, Span, TargetForm};
 use crate::http::outgoing::{HeadEdits, OutgoingRequest};
 use crate::http::path::normalise;
 use crate::http::reply::Reply;
@@ -32,6 +32,9 @@ const MAX_INTERIMS: u64 = 100;
 /// A client that came with its request is not watched while it waits no longer than this: it would cost each
 /// connection of one request two more system calls.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+/// What a 100 says.
+const GO_ON: &[u8] = b"Continue";
 
 /// Why there is no response head.
 #[derive(Debug)]
@@ -102,7 +105,7 @@ impl<C: ClientEnd> Exchange<'_, C> {
             }
             target.extend_from_slice(&bytes[request.target.path_and_query]);
         }
-        reached.server.write_request(OutgoingRequest {
+        let outgoing = OutgoingRequest {
             head: request,
             bytes,
             target,
@@ -110,7 +113,16 @@ impl<C: ClientEnd> Exchange<'_, C> {
             edits: HeadEdits { route: plan.request_headers(), filters: request_edits },
             forwarded,
             via: self.service.via.as_deref(),
-        });
+        };
+        let is_kept_waiting = request.expects_continue && !outgoing.tells_expectation();
+        reached.server.write_request(outgoing);
+        if is_kept_waiting {
+            // The server is not asked, so that it would never say it (RFC 9110 section 10.1.1).
+            (request.expects_continue, request.has_expectation) = (false, false);
+            let go_on =
+                ResponseHead { status: 100, reason: Span::new(0, GO_ON.len()), ..ResponseHead::default() };
+            self.client.write_interim(&go_on, GO_ON);
+        }
     }
 
     /// Sends head and body, and reads until the response's final head.

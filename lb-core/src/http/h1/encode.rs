@@ -70,7 +70,8 @@ pub(crate) fn encode_response(queue: &mut Vec<u8>, response: &OutgoingResponse<'
     queue.reserve(bytes.len() + 64);
     write_status_line(queue, head.status, &bytes[head.reason]);
     write_received(queue, bytes, response.received());
-    if persistence == Persistence::Upgrade {
+    let asks_upgrade = response.asks_upgrade();
+    if persistence == Persistence::Upgrade || asks_upgrade {
         for field in head.fields.iter().filter(|field| field.known == Known::Upgrade) {
             write_field(queue, b"upgrade", &bytes[field.value]);
         }
@@ -80,7 +81,7 @@ pub(crate) fn encode_response(queue: &mut Vec<u8>, response: &OutgoingResponse<'
     } else if let BodyLength::Known(length) = head.body {
         write_length(queue, length);
     }
-    write_persistence(queue, persistence, request);
+    write_persistence(queue, persistence, request, asks_upgrade);
     response.edits.fields().for_each(|(name, value)| write_field(queue, name, value));
     queue.extend_from_slice(b"\r\n");
 }
@@ -102,7 +103,7 @@ pub(crate) fn encode_reply(queue: &mut Vec<u8>, outgoing: &OutgoingReply<'_>) {
     if outgoing.has_content() {
         write_length(queue, outgoing.reply.payload().len() as u64);
     }
-    write_persistence(queue, outgoing.persistence, outgoing.request);
+    write_persistence(queue, outgoing.persistence, outgoing.request, false);
     queue.extend_from_slice(b"\r\n");
     queue.extend_from_slice(outgoing.content());
 }
@@ -157,13 +158,19 @@ fn write_decimal(queue: &mut Vec<u8>, number: impl itoa::Integer) {
     queue.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn write_persistence(queue: &mut Vec<u8>, persistence: Persistence, request: &RequestHead) {
-    queue.extend_from_slice(match persistence {
+fn write_persistence(
+    queue: &mut Vec<u8>,
+    persistence: Persistence,
+    request: &RequestHead,
+    asks_upgrade: bool,
+) {
+    queue.extend_from_slice(match (persistence, asks_upgrade) {
         // HTTP/1.1 assumes it, HTTP/1.0 has to be told.
-        Persistence::Open if request.version == Version::Http10 => b"connection: keep-alive\r\n",
-        Persistence::Open | Persistence::Connect => b"",
-        Persistence::Close => b"connection: close\r\n",
-        Persistence::Upgrade => b"connection: upgrade\r\n",
+        (Persistence::Open, _) if request.version == Version::Http10 => b"connection: keep-alive\r\n",
+        (Persistence::Upgrade, _) | (Persistence::Open, true) => b"connection: upgrade\r\n",
+        (Persistence::Open | Persistence::Connect, _) => b"",
+        (Persistence::Close, false) => b"connection: close\r\n",
+        (Persistence::Close, true) => b"connection: close, upgrade\r\n",
     });
 }
 
