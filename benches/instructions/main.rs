@@ -64,7 +64,8 @@ fn baseline() -> PathBuf {
 /// a folder of its own, since cargo does not compile again where only the wrapper differs.
 fn count() -> Result<Counts, String> {
     let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["bench", "-p", "benches", "--bench", "instructions", "--target-dir", "target/instructions"])
+        .args(["bench", "-p", "benches", "--bench", "instructions", "--profile", "instructions"])
+        .args(["--target-dir", "target/instructions"])
         .env("RUSTC_WRAPPER", "")
         .env("GUNGRAUN_COLOR", "never")
         .stderr(Stdio::inherit())
