@@ -57,8 +57,7 @@ fn who_the_client_is_can_t_be_said_with_underscores() {
             web = web.trusted_proxies(["127.0.0.0/8".parse().unwrap()]);
         }
         let proxy = Running::start(Proxy::builder().frontend(web));
-        let spoofed =
-            "X_Forwarded_For: 6.6.6.6\r\nx-forwarded_PROTO: https\r\nX_FORWARDED-Host: evil\r\nX_Own: 1";
+        let spoofed = "X_Forwarded_For: 6.6.6.6\r\nx-forwarded_PROTO: https\r\nX_FORWARDED-Host: evil\r\nX_Own: 1\r\nContent_Length: 5\r\ntransfer_encoding: chunked";
         let request = received(&proxy, &origin, spoofed);
         let told: Vec<_> = request.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let expected = [
@@ -194,5 +193,23 @@ fn a_client_that_names_no_host_asks_for_one_all_the_same() {
         client.send("GET / HTTP/1.0\r\n\r\n");
         assert_eq!(client.response().status(), 200);
         assert_eq!(origin.requests().pop().unwrap().field("host"), Some(expected));
+    }
+}
+
+/// RFC 7239: some servers read it before X-Forwarded-For.
+#[test]
+fn who_the_client_is_can_t_be_said_in_the_standard_s_words() {
+    let origin = empty();
+    for (is_trusted, is_told) in [(false, true), (true, true), (false, false)] {
+        let shop = Backend::builder("shop").server(origin.address()).forwarded(is_told).build().unwrap();
+        let mut web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
+        if is_trusted {
+            web = web.trusted_proxies(["127.0.0.0/8".parse().unwrap()]);
+        }
+        let proxy = Running::start(Proxy::builder().frontend(web));
+        let fields = "Forwarded: for=6.6.6.6;proto=https\r\nConnection: forwarded";
+        let request = received(&proxy, &origin, fields);
+        let expected = (is_trusted || !is_told).then_some("for=6.6.6.6;proto=https");
+        assert_eq!(request.field("forwarded"), expected, "{is_trusted} {is_told}");
     }
 }

@@ -20,7 +20,8 @@ impl Forwarded<'_> {
     pub(crate) fn drops(&self, known: Known) -> bool {
         match known {
             Known::XForwardedFor | Known::XForwardedAlike => true,
-            Known::XForwardedProto | Known::XForwardedHost => !self.is_trusted,
+            // What nobody believes is not said in the standard's words (RFC 7239 section 8.1), either.
+            Known::XForwardedProto | Known::XForwardedHost | Known::Forwarded => !self.is_trusted,
             _ => false,
         }
     }

@@ -75,6 +75,7 @@ pub(crate) enum Known {
     Connection,
     ContentLength,
     Expect,
+    Forwarded,
     Host,
     Http2Settings,
     KeepAlive,
@@ -90,7 +91,12 @@ pub(crate) enum Known {
     /// One of the three above, but for underscores: servers that turn `-` into `_` (RFC 3875 section 4.1.18) can't tell
     /// them apart.
     XForwardedAlike,
+    /// Likewise Content-Length or Transfer-Encoding.
+    FramingAlike,
 }
+
+const X_FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 impl Known {
     /// Which field this is a name of, in any case.
@@ -101,6 +107,7 @@ impl Known {
             4 => &[(b"host", Self::Host)],
             6 => &[(b"expect", Self::Expect)],
             7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
+            9 => &[(b"forwarded", Self::Forwarded)],
             10 => &[(b"connection", Self::Connection), (b"keep-alive", Self::KeepAlive)],
             12 => &[(b"max-forwards", Self::MaxForwards)],
             13 => &[(b"authorization", Self::Authorization)],
@@ -124,12 +131,12 @@ impl Known {
     }
 
     fn of_unknown(name: &[u8]) -> Self {
-        let is_alike = matches!(name.len(), 15..=17)
-            && matches!(name[0], b'x' | b'X')
-            && ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]
-                .iter()
-                .any(|forwarded| is_named(forwarded, name));
-        if is_alike { Self::XForwardedAlike } else { Self::Other }
+        let is_alike = |known: &&str| is_named(known, name);
+        match name {
+            [b'x' | b'X', ..] if X_FORWARDED.iter().any(is_alike) => Self::XForwardedAlike,
+            [b'c' | b'C' | b't' | b'T', ..] if FRAMING.iter().any(is_alike) => Self::FramingAlike,
+            _ => Self::Other,
+        }
     }
 
     /// Whether the field never passes a proxy as it is.
@@ -137,6 +144,7 @@ impl Known {
         matches!(
             self,
             Self::Connection
+                | Self::FramingAlike
                 | Self::Http2Settings
                 | Self::KeepAlive
                 | Self::ProxyConnection

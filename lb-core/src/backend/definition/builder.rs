@@ -111,7 +111,8 @@ impl BackendBuilder {
         self
     }
 
-    /// Whether X-Forwarded-For, -Proto and -Host are set. Default true.
+    /// Whether X-Forwarded-For, -Proto and -Host are set, and Forwarded of clients that nobody trusts is left out.
+    /// Default true.
     pub fn forwarded(mut self, forwarded: bool) -> Self {
         self.definition.forwarded = forwarded;
         self

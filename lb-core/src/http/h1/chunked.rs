@@ -184,13 +184,12 @@ impl Chunked {
 /// Fields for framing, routing, request modifiers and authentication mean nothing after the body, except to a
 /// recipient that merges them into the head (RFC 9110 section 6.5.1).
 pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
-    const MODIFIERS: [&[u8]; 9] = [
+    const MODIFIERS: [&[u8]; 8] = [
         b"cache-control",
         b"content-encoding",
         b"content-range",
         b"content-type",
         b"cookie",
-        b"forwarded",
         b"proxy-authorization",
         b"range",
         b"set-cookie",

@@ -191,6 +191,7 @@ fn mark_hop_by_hop(fields: &mut [Field], bytes: &[u8], name: &[u8]) {
             | Known::ContentLength
             | Known::TransferEncoding
             | Known::Trailer
+            | Known::Forwarded
             | Known::XForwardedFor
             | Known::XForwardedHost
             | Known::XForwardedProto
