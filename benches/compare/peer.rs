@@ -41,6 +41,8 @@ pub(crate) enum Variant {
     Usual,
     /// HAProxy with `option splice-response`, the floor without a buffer: both with pipes of 256 KiB.
     Splice,
+    /// HAProxy with `option splice-response` and pipes as they come, of 64 KiB.
+    SmallPipes,
     /// nginx with buffers for a response of 64 KiB.
     LargeBuffers,
     /// With an access log: lb's in JSON, the others' in their usual format.
@@ -144,6 +146,7 @@ impl Subject {
         let variant = match self.variant {
             Variant::Usual => "",
             Variant::Splice => "-splice",
+            Variant::SmallPipes => "-splice-64k",
             Variant::LargeBuffers => "-tuned",
             Variant::Logging => "-log",
         };

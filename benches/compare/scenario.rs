@@ -48,7 +48,7 @@ pub(crate) enum Unit {
 pub(crate) enum Field {
     /// Every peer once, beside HAProxy and nginx.
     Peers,
-    /// HAProxy and the floor with and without splice, nginx with its own and with larger buffers.
+    /// HAProxy and the floor without and with splice, nginx with its own and with larger buffers.
     Bodies,
     /// Every peer with 2, 1,000 and 100,000 routes, beside itself with 2.
     Routes,
@@ -199,7 +199,11 @@ impl Scenario {
             let plain = Subject::of(peer);
             subjects.push(plain);
             match (self.field, peer) {
-                (Field::Bodies, Peer::Haproxy | Peer::Floor) => {
+                (Field::Bodies, Peer::Haproxy) => {
+                    let variants = [Variant::Splice, Variant::SmallPipes];
+                    subjects.extend(variants.map(|variant| Subject { variant, ..plain }));
+                }
+                (Field::Bodies, Peer::Floor) => {
                     subjects.push(Subject { variant: Variant::Splice, ..plain });
                 }
                 (Field::Bodies, Peer::Nginx) if self.side == Side::Http => {
@@ -221,7 +225,10 @@ impl Scenario {
         let nginx = Subject::of(Peer::Nginx);
         match self.field {
             Field::Peers => vec![haproxy, nginx],
-            Field::Bodies => vec![Subject { variant: Variant::Splice, ..haproxy }, nginx],
+            Field::Bodies => {
+                let spliced = |variant| Subject { variant, ..haproxy };
+                vec![spliced(Variant::Splice), spliced(Variant::SmallPipes), nginx]
+            }
             Field::Routes | Field::Logs => vec![Subject::of(subject.peer)],
         }
     }
