@@ -210,6 +210,10 @@ impl Source for Server {
         either!(self, end => end.unread())
     }
 
+    fn behind_payload(&mut self, cx: &mut Context<'_>) -> u64 {
+        either!(self, end => end.behind_payload(cx))
+    }
+
     fn was_read(&mut self, count: u64, is_ended: bool) -> Result<(), SourceError> {
         either!(self, end => end.was_read(count, is_ended))
     }
@@ -228,6 +232,10 @@ impl Sink for Server {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, end => Sink::poll_flush(end, cx))
+    }
+
+    fn hold_back(&mut self) -> bool {
+        either!(self, end => end.hold_back())
     }
 
     fn unframed(&mut self) -> Option<&mut Stream> {

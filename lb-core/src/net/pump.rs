@@ -26,6 +26,8 @@ pub(crate) struct Pump {
     carrier: Carrier,
     is_bulk: bool,
     is_ended: bool,
+    /// The sink holds back what was written before, for what the pump moves first.
+    is_awaited: bool,
     blocked: Blocked,
     moved: u64,
 }
@@ -73,6 +75,12 @@ impl Pump {
         Self { is_bulk: true, ..Self::default() }
     }
 
+    /// Likewise, behind bytes that the sink was to hold back for it ([`Stream::poll_write_more`]).
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only a body has bytes before it"))]
+    pub(crate) fn awaited() -> Self {
+        Self { is_awaited: true, ..Self::bulk() }
+    }
+
     /// A pump that begins with bytes read earlier.
     pub(crate) fn with_read(read: Buffer, resources: &Resources) -> Self {
         let mut pump = Self { carrier: Carrier::Buffer(read), ..Self::default() };
@@ -96,6 +104,7 @@ impl Pump {
             self.blocked = Blocked::Sink;
             ready!(self.poll_empty(cx, to)).map_err(PumpError::Sink)?;
             if *remaining == 0 || self.is_ended {
+                self.let_go(to);
                 self.give_back(resources);
                 return Poll::Ready(Ok(if self.is_ended { PumpEnd::Source } else { PumpEnd::Limit }));
             }
@@ -103,6 +112,7 @@ impl Pump {
             match from.poll_read_ready(cx) {
                 Poll::Ready(ready) => ready.map_err(PumpError::Source)?,
                 Poll::Pending => {
+                    self.let_go(to);
                     self.give_back(resources);
                     return Poll::Pending;
                 }
@@ -174,6 +184,7 @@ impl Pump {
                         Ok(count) => {
                             *held -= count;
                             self.moved += count as u64;
+                            self.is_awaited = false;
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         Err(error) => return Poll::Ready(Err(error)),
@@ -182,6 +193,13 @@ impl Pump {
             }
         }
         to.poll_flush(cx)
+    }
+
+    /// Nothing follows for now: the sink is to wait no longer.
+    fn let_go(&mut self, to: &Stream) {
+        if std::mem::take(&mut self.is_awaited) {
+            to.push();
+        }
     }
 
     /// Reads into the buffer; a read that fills it shows that a pipe is worth it.
@@ -241,6 +259,47 @@ impl Pump {
             Carrier::Buffer(buffer) if buffer.is_empty() => resources.put_buffer(buffer),
             Carrier::Pipe { pipe, held: 0 } => resources.put_pipe(pipe),
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::Tcp(listener.accept().await.unwrap().0), peer)
+    }
+
+    #[tokio::test]
+    async fn what_the_sink_holds_back_goes_with_what_comes_and_waits_for_no_silent_source() {
+        let ((mut from, mut server), (mut to, mut client)) = (pair().await, pair().await);
+        let resources = Resources::new();
+        for comes in [&b""[..], b"body"] {
+            let head = b"head and first bytes";
+            let written = poll_fn(|cx| to.poll_write_more(cx, &[IoSlice::new(head)])).await.unwrap();
+            assert_eq!(written, head.len());
+            server.write_all(comes).await.unwrap();
+            if !comes.is_empty() {
+                poll_fn(|cx| from.poll_read_ready(cx)).await.unwrap();
+            }
+            let mut pump = Pump::awaited();
+            let mut remaining = 1_000_000;
+            let polled =
+                poll_fn(|cx| Poll::Ready(pump.poll(cx, &mut from, &mut to, &mut remaining, &resources)))
+                    .await;
+            assert!(polled.is_pending());
+            assert_eq!((pump.moved(), pump.is_awaited), (comes.len() as u64, false));
+            let mut read = vec![0; head.len() + comes.len()];
+            client.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, [&head[..], comes].concat());
         }
     }
 }

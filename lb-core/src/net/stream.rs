@@ -122,6 +122,31 @@ impl Stream {
         }
     }
 
+    /// As [`poll_write`](Self::poll_write), with more to be written at once: on a TCP socket what fills no segment waits
+    /// for it, or for [`push`](Self::push), or a fifth of a second (tcp(7), of `TCP_CORK`).
+    pub(crate) fn poll_write_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else { return self.poll_write(cx, slices) };
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_io(Interest::WRITABLE, || crate::sys::send_more(stream.as_fd(), slices)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Has a TCP socket send what it holds back: setting `TCP_NODELAY` does so, even where it is set (tcp(7)).
+    pub(crate) fn push(&self) {
+        if let Self::Tcp(stream) = self {
+            // Where it fails, the next write does.
+            let _ = stream.set_nodelay(true);
+        }
+    }
+
     /// Writes out what [`poll_write`](Self::poll_write) took and TLS has not sent yet. A bare socket has no such thing.
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,4 +10,4 @@ mod socket;
 
 pub(crate) use files::{next_number, number, open_files_limit, raise_open_files_limit};
 pub(crate) use pipe::{Pipe, splice};
-pub(crate) use socket::{BoundListener, ListenAddress, accept, bind, peek, send};
+pub(crate) use socket::{BoundListener, ListenAddress, accept, bind, peek, send, send_more};

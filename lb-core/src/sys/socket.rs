@@ -1,14 +1,14 @@
 //! Listening sockets.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many finished handshakes the kernel keeps for us; it clamps to `net.core.somaxconn` (listen(2)).
@@ -40,6 +40,12 @@ pub(crate) fn peek(socket: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize
 /// Writes what a socket takes at once (send(2)); `WouldBlock` where that is nothing.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+}
+
+/// Writes what a socket takes at once; a rest that fills no segment waits for what is written next (send(2), MSG_MORE).
+pub(crate) fn send_more(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(rustix::net::sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags)?)
 }
 
 /// Takes a connection from a listening socket's queue (accept4(2)), not blocking, as the connection won't.

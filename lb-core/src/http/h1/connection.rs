@@ -232,6 +232,15 @@ impl Source for Connection {
         Some((&mut self.stream, left))
     }
 
+    fn behind_payload(&mut self, cx: &mut Context<'_>) -> u64 {
+        let behind = self.incoming.behind_payload();
+        if behind > 0 && self.stream.can_splice() && self.stream.poll_read_ready(cx).is_ready() {
+            behind
+        } else {
+            0
+        }
+    }
+
     fn was_read(&mut self, count: u64, is_ended: bool) -> Result<(), SourceError> {
         self.incoming.was_read(count, is_ended)
     }
@@ -254,6 +263,10 @@ impl Sink for Connection {
 
     fn press(&mut self, payload: &[u8]) -> io::Result<Pressed> {
         self.outgoing.press(&mut self.stream, payload)
+    }
+
+    fn hold_back(&mut self) -> bool {
+        self.stream.can_splice() && self.outgoing.hold_back()
     }
 
     fn unframed(&mut self) -> Option<&mut Stream> {

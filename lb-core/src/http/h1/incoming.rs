@@ -250,6 +250,15 @@ impl Incoming {
         }
     }
 
+    /// Likewise, behind those that lie there.
+    pub(crate) fn behind_payload(&self) -> u64 {
+        match &self.body {
+            Body::Length { left } => left.saturating_sub(self.buffer.filled().len() as u64),
+            Body::UntilClose { is_ended: false } => u64::MAX,
+            Body::UntilClose { .. } | Body::Chunked { .. } => 0,
+        }
+    }
+
     pub(crate) fn was_read(&mut self, count: u64, stream_is_ended: bool) -> Result<(), SourceError> {
         match &mut self.body {
             Body::Length { left } => {

@@ -19,6 +19,8 @@ pub(crate) struct Outgoing {
     /// Where the present message begins in the queue, behind interim heads.
     message_at: usize,
     has_written: bool,
+    /// The next write is to wait for what comes behind it.
+    holds_back: bool,
 }
 
 /// Payload up to this is copied behind the queued head; a kilobyte or two cost less to copy than a second buffer
@@ -83,6 +85,12 @@ impl Outgoing {
     /// Whether the payload could be written past this half.
     pub(crate) fn is_unframed(&self) -> bool {
         self.encoder == Encoder::Plain && self.is_flushed()
+    }
+
+    /// As [`Sink::hold_back`](crate::http::body::Sink::hold_back).
+    pub(crate) fn hold_back(&mut self) -> bool {
+        self.holds_back = self.encoder == Encoder::Plain;
+        self.holds_back
     }
 
     pub(crate) fn poll_send(
@@ -242,7 +250,13 @@ impl Outgoing {
         let Some(first) = first else { return Poll::Ready(Ok(0)) };
         let last = slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(first);
         let slices = slices.map(IoSlice::new);
-        let written = ready!(stream.poll_write(cx, &slices[first..=last]))?;
+        let slices = &slices[first..=last];
+        let written = if self.holds_back {
+            ready!(stream.poll_write_more(cx, slices))?
+        } else {
+            ready!(stream.poll_write(cx, slices))?
+        };
+        self.holds_back = false;
         self.has_written = true;
         self.sent = (self.sent + written).min(self.queue.len());
         Poll::Ready(Ok(written))
