@@ -124,6 +124,7 @@ impl Stream {
 
     /// As [`poll_write`](Self::poll_write), with more to be written at once: on a TCP socket what fills no segment waits
     /// for it, or for [`push`](Self::push), or a fifth of a second (tcp(7), of `TCP_CORK`).
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only a body has bytes before it"))]
     pub(crate) fn poll_write_more(
         &mut self,
         cx: &mut Context<'_>,
