@@ -22,8 +22,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its errors in `log`; what else it says, an access log, goes nowhere. Its ports must be free: otherwise whatever has
-    /// them would be measured in its stead.
+    /// Starts `command` with its errors in `log`; what else it says, an access log, goes nowhere.
+    /// Its ports must be free: otherwise whatever has them would be measured in its stead.
     pub(crate) fn start(name: &str, mut command: Command, log: &Path, ports: &[u16]) -> Result<Self, Error> {
         for &port in ports {
             ensure_free(port)?;

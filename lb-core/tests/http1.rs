@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 use lb_core::prelude::*;
-use lb_core::testkit::{Closing, Message, Origin, Running, eventually, pattern};
+use lb_core::testkit::{Closing, Message, Origin, Running, chunk, eventually, pattern};
 
 const LARGE: usize = 10 * 1024 * 1024;
 
@@ -135,11 +135,7 @@ fn a_large_chunked_response_passes_whole() {
         let body = body.clone();
         move |_| {
             let mut reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-            for piece in body.chunks(50_000) {
-                reply.extend(format!("{:x}\r\n", piece.len()).into_bytes());
-                reply.extend_from_slice(piece);
-                reply.extend_from_slice(b"\r\n");
-            }
+            reply.extend(body.chunks(50_000).flat_map(chunk));
             reply.extend_from_slice(b"0\r\n\r\n");
             reply
         }
@@ -157,9 +153,7 @@ fn a_flood_of_one_byte_chunks_passes_whole() {
     let mut client = proxy.client("web");
     let body = pattern(50_000);
     let mut request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-    for byte in &body {
-        request.extend_from_slice(&[b'1', b'\r', b'\n', *byte, b'\r', b'\n']);
-    }
+    request.extend(body.chunks(1).flat_map(chunk));
     request.extend_from_slice(b"0\r\n\r\n");
     client.send(&request);
     assert!(client.response().body == body);

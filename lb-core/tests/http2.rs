@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use h2::Reason;
 use http::HeaderMap;
 use lb_core::prelude::*;
-use lb_core::testkit::{Message, Origin, Running, eventually, pattern};
+use lb_core::testkit::{Message, Origin, Running, chunk, eventually, pattern};
 
 use h2_client::{Answer, Client, request};
 
@@ -57,11 +57,7 @@ async fn streams_are_served_side_by_side_over_one_connection() {
 async fn bodies_and_trailers_pass_both_ways() {
     let origin = Origin::answering(|request| {
         let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n".to_vec();
-        for piece in request.body.chunks(10_000) {
-            answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-            answer.extend_from_slice(piece);
-            answer.extend_from_slice(b"\r\n");
-        }
+        answer.extend(request.body.chunks(10_000).flat_map(chunk));
         answer.extend_from_slice(b"0\r\nx-sum: 42\r\n\r\n");
         answer
     });

@@ -15,6 +15,20 @@ fn empty() -> Origin {
     Origin::answering(|_| EMPTY.into())
 }
 
+/// In front of `shop`, believing what this machine's clients say of themselves or not.
+fn in_front_of(shop: &Backend, is_trusted: bool) -> Running {
+    let mut web = Frontend::http("web").listen("127.0.0.1:0").backend(shop);
+    if is_trusted {
+        web = web.trusted_proxies(["127.0.0.0/8".parse().unwrap()]);
+    }
+    Running::start(Proxy::builder().frontend(web))
+}
+
+/// What the server is told, in order.
+fn told(request: &Message) -> Vec<String> {
+    request.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect()
+}
+
 /// What the server gets of a request with these fields.
 fn received(proxy: &Running, origin: &Origin, fields: &str) -> Message {
     let mut client = proxy.client("web");
@@ -52,14 +66,9 @@ fn who_the_client_is_can_t_be_said_with_underscores() {
     let origin = empty();
     let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
     for is_trusted in [false, true] {
-        let mut web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
-        if is_trusted {
-            web = web.trusted_proxies(["127.0.0.0/8".parse().unwrap()]);
-        }
-        let proxy = Running::start(Proxy::builder().frontend(web));
+        let proxy = in_front_of(&shop, is_trusted);
         let spoofed = "X_Forwarded_For: 6.6.6.6\r\nx-forwarded_PROTO: https\r\nX_FORWARDED-Host: evil\r\nX_Own: 1\r\nContent_Length: 5\r\ntransfer_encoding: chunked";
         let request = received(&proxy, &origin, spoofed);
-        let told: Vec<_> = request.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let expected = [
             "host: a",
             "X_Own: 1",
@@ -67,7 +76,7 @@ fn who_the_client_is_can_t_be_said_with_underscores() {
             "x-forwarded-proto: http",
             "x-forwarded-host: a",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(told(&request), expected);
     }
 }
 
@@ -85,8 +94,7 @@ fn a_field_that_a_route_sets_or_removes_comes_from_nobody_else() {
         &origin,
         "X_User_ID: root\r\nX-User_Id: root\r\nx_role: root\r\nX-Odd: 2\r\nX_End: 3",
     );
-    let told: Vec<_> = request.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    assert_eq!(told, ["host: a", "X-Odd: 2", "X_End: 3", "x-user-id: op", "x_odd: 1"]);
+    assert_eq!(told(&request), ["host: a", "X-Odd: 2", "X_End: 3", "x-user-id: op", "x_odd: 1"]);
 }
 
 /// RFC 9110 section 7.6.1: what is meant for all recipients is not for `Connection` to name.
@@ -94,9 +102,7 @@ fn a_field_that_a_route_sets_or_removes_comes_from_nobody_else() {
 fn connection_takes_away_nothing_of_who_the_client_is() {
     let origin = empty();
     let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
-    let web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
-    let web = web.trusted_proxies(["127.0.0.0/8".parse().unwrap()]);
-    let proxy = Running::start(Proxy::builder().frontend(web));
+    let proxy = in_front_of(&shop, true);
     let request = received(
         &proxy,
         &origin,
@@ -186,9 +192,7 @@ fn a_client_that_names_no_host_asks_for_one_all_the_same() {
     {
         let server = ServerSpec::new(name, origin.address().parse().unwrap());
         let shop = Backend::builder("shop").servers([server]).build().unwrap();
-        let proxy = Running::start(
-            Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&shop)),
-        );
+        let proxy = in_front_of(&shop, false);
         let mut client = proxy.client("web");
         client.send("GET / HTTP/1.0\r\n\r\n");
         assert_eq!(client.response().status(), 200);
@@ -202,11 +206,7 @@ fn who_the_client_is_can_t_be_said_in_the_standard_s_words() {
     let origin = empty();
     for (is_trusted, is_told) in [(false, true), (true, true), (false, false)] {
         let shop = Backend::builder("shop").server(origin.address()).forwarded(is_told).build().unwrap();
-        let mut web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
-        if is_trusted {
-            web = web.trusted_proxies(["127.0.0.0/8".parse().unwrap()]);
-        }
-        let proxy = Running::start(Proxy::builder().frontend(web));
+        let proxy = in_front_of(&shop, is_trusted);
         let fields = "Forwarded: for=6.6.6.6;proto=https\r\nConnection: forwarded";
         let request = received(&proxy, &origin, fields);
         let expected = (is_trusted || !is_told).then_some("for=6.6.6.6;proto=https");

@@ -10,7 +10,7 @@ use lb_core::http::{FrontendTimeouts, Limits};
 use lb_core::prelude::*;
 use lb_core::proxy::{HttpFrontend, ProxyBuilder};
 use lb_core::testkit::{
-    Closing, Message, Origin, Running, Wire, black_hole_address, eventually, pattern, refusing_address,
+    Closing, Message, Origin, Running, Wire, black_hole_address, chunk, eventually, pattern, refusing_address,
 };
 
 const SOON: Duration = Duration::from_millis(100);
@@ -262,10 +262,7 @@ fn bodies_are_bounded_at_their_edge() {
         if is_chunked {
             client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
             for piece in pattern(length).chunks(100) {
-                if client
-                    .try_send([format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())
-                    .is_err()
-                {
+                if client.try_send(chunk(piece)).is_err() {
                     break;
                 }
             }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use lb_core::http::FrontendTimeouts;
 use lb_core::prelude::*;
 use lb_core::proxy::HttpFrontend;
-use lb_core::testkit::{Closing, Message, Origin, Running, Wire, eventually, pattern};
+use lb_core::testkit::{Closing, Message, Origin, Running, Wire, chunk, eventually, pattern};
 
 /// Far more than the kernel holds for both ends.
 const LARGE: usize = 12 * 1024 * 1024;
@@ -28,11 +28,7 @@ fn origin() -> Origin {
             return [head.as_bytes(), &body].concat();
         }
         let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-        for chunk in body.chunks(50_000) {
-            answer.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
-            answer.extend_from_slice(chunk);
-            answer.extend_from_slice(b"\r\n");
-        }
+        answer.extend(body.chunks(50_000).flat_map(chunk));
         answer.extend_from_slice(b"0\r\n\r\n");
         answer
     })

@@ -18,7 +18,7 @@ use lb_core::backend::{BackendTimeouts, Passive};
 use lb_core::http::FrontendTimeouts;
 use lb_core::prelude::*;
 use lb_core::proxy::ProxyBuilder;
-use lb_core::testkit::{Origin, Running, pattern};
+use lb_core::testkit::{Origin, Running, chunk, pattern};
 use rustix::process::{Pid, Signal, kill_process};
 
 const SERVERS: usize = 3;
@@ -47,11 +47,7 @@ fn server() {
                 answer.extend(body);
             } else {
                 answer.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
-                for chunk in body.chunks(1 + length / 3) {
-                    answer.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
-                    answer.extend_from_slice(chunk);
-                    answer.extend_from_slice(b"\r\n");
-                }
+                answer.extend(body.chunks(1 + length / 3).flat_map(chunk));
                 answer.extend_from_slice(b"0\r\n\r\n");
             }
             if wire.try_send(answer).is_err() {

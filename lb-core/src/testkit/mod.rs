@@ -53,6 +53,11 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// A chunk of a chunked body (RFC 9112 section 7.1); of nothing, the last one, without trailers.
+pub fn chunk(payload: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", payload.len()).as_bytes(), payload, b"\r\n"].concat()
+}
+
 /// Bytes that tell where in them they stand, so that any piece that is lost, doubled or moved shows.
 pub fn pattern(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -1,6 +1,6 @@
 //! The table's rows in HTTP/1.1.
 
-use lb_core::testkit::{Message, Wire, pattern};
+use lb_core::testkit::{Message, Wire, chunk, pattern};
 
 use super::{BEGINNING, Client, Content, Got, ROWS, Row, Seen, Server, TRAILER};
 
@@ -25,10 +25,6 @@ fn framed(content: Content) -> [Vec<u8>; 2] {
         second.extend_from_slice(format!("0\r\n{}: {}\r\n\r\n", TRAILER.0, TRAILER.1).as_bytes());
     }
     [first, second]
-}
-
-fn chunk(piece: &[u8]) -> Vec<u8> {
-    [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
 }
 
 fn length_of(message: &Message) -> Option<usize> {
