@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 
 /// A socket of its own, non-blocking.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ impl Accepted {
             [one] => self.socket()?.write(one),
             _ => self.socket()?.write_vectored(slices),
         }
+    }
+
+    /// As [`write`](Self::write); what fills no segment waits for what comes next.
+    pub(super) fn write_more(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        crate::sys::send_more(self.socket()?.as_fd(), slices)
     }
 
     pub(super) fn shut_down(&self) -> io::Result<()> {

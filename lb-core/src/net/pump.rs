@@ -171,7 +171,13 @@ impl Pump {
             Carrier::None => {}
             Carrier::Buffer(buffer) => {
                 while !buffer.is_empty() {
-                    let count = ready!(to.poll_write(cx, &[IoSlice::new(buffer.filled())]))?;
+                    let slices = &[IoSlice::new(buffer.filled())];
+                    let count = if self.is_ended {
+                        // With the end, which follows, in one segment.
+                        ready!(to.poll_write_more(cx, slices))?
+                    } else {
+                        ready!(to.poll_write(cx, slices))?
+                    };
                     buffer.consume(count);
                     self.moved += count as u64;
                 }
@@ -214,10 +220,13 @@ impl Pump {
             self.carrier = Carrier::Buffer(resources.take_buffer());
         }
         let Carrier::Buffer(buffer) = &mut self.carrier else { return Poll::Ready(Ok(0)) };
-        let limit = usize::try_from(remaining).unwrap_or(usize::MAX);
+        let limit = usize::try_from(remaining).unwrap_or(usize::MAX).min(buffer.capacity());
+        // Seen before the read: a short one then leaves nothing.
+        let is_ending = from.is_ending();
         match ready!(buffer.poll_fill(cx, from, limit))? {
             Fill::Bytes(count) => {
                 self.is_bulk = count == buffer.capacity();
+                self.is_ended = is_ending && count < limit;
                 Poll::Ready(Ok(count as u64))
             }
             Fill::End | Fill::Full => {
@@ -266,6 +275,7 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::os::fd::AsFd;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::unconstrained;
 
@@ -122,20 +122,28 @@ impl Stream {
         }
     }
 
-    /// As [`poll_write`](Self::poll_write), with more to be written at once: on a TCP socket what fills no segment waits
-    /// for it, or for [`push`](Self::push), or a fifth of a second (tcp(7), of `TCP_CORK`).
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only a body has bytes before it"))]
+    /// As [`poll_write`](Self::poll_write), with more to come at once, or the end: on a TCP socket what fills no segment
+    /// waits for it, or for [`push`](Self::push), or a fifth of a second (tcp(7), of `TCP_CORK`).
     pub(crate) fn poll_write_more(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self::Tcp(stream) = self else { return self.poll_write(cx, slices) };
         loop {
-            ready!(stream.poll_write_ready(cx))?;
-            match stream.try_io(Interest::WRITABLE, || crate::sys::send_more(stream.as_fd(), slices)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+            match self {
+                Self::Accepted(accepted) => match accepted.write_more(slices) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.register()?,
+                    written => return Poll::Ready(written),
+                },
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    match stream.try_io(Interest::WRITABLE, || crate::sys::send_more(stream.as_fd(), slices))
+                    {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        written => return Poll::Ready(written),
+                    }
+                }
+                _ => return self.poll_write(cx, slices),
             }
         }
     }
@@ -234,16 +242,32 @@ impl Stream {
     }
 
     fn is_reset(&self) -> bool {
+        // Our own direction is only closed by us, or by a reset.
+        self.seen().is_some_and(|ready| ready.is_write_closed())
+    }
+
+    /// Whether the event loop has seen the peer end its direction in order: the end is behind what can be read now. Of
+    /// TLS only a read can tell.
+    pub(crate) fn is_ending(&self) -> bool {
+        let is_in_order =
+            |ready: Ready| ready.is_read_closed() && !ready.is_write_closed() && !ready.is_error();
+        self.secure().is_none() && self.seen().is_some_and(is_in_order)
+    }
+
+    /// What the event loop has seen of the socket, if there is one under the stream that it knows.
+    fn seen(&self) -> Option<Ready> {
         let mut cx = Context::from_waker(Waker::noop());
         let interest = Interest::READABLE | Interest::WRITABLE;
         let seen = match self {
-            Self::Accepted(_) | Self::Carried(_) => return false,
+            Self::Accepted(_) | Self::Carried(_) => return None,
             Self::Tcp(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
             Self::Unix(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
-            Self::Tls(secure) => return secure.socket().is_reset(),
+            Self::Tls(secure) => return secure.socket().seen(),
         };
-        // Our own direction is only closed by us, or by a reset.
-        matches!(seen, Poll::Ready(Ok(ready)) if ready.is_write_closed())
+        match seen {
+            Poll::Ready(seen) => seen.ok(),
+            Poll::Pending => None,
+        }
     }
 
     /// Ready when a write may succeed. No system call.

@@ -53,13 +53,13 @@ impl Tunnel {
         server: &mut Stream,
         resources: &Resources,
     ) -> Poll<TunnelEnd> {
-        let up = match self.up.poll(cx, client, server, resources) {
+        let up = match self.up.poll(cx, client, server, resources, self.down.stage == Stage::Ended) {
             Poll::Ready(Err(PumpError::Source(error))) => return Poll::Ready(TunnelEnd::ClientFailed(error)),
             Poll::Ready(Err(PumpError::Sink(error))) => return Poll::Ready(TunnelEnd::ServerFailed(error)),
             Poll::Ready(Ok(())) => true,
             Poll::Pending => false,
         };
-        match self.down.poll(cx, server, client, resources) {
+        match self.down.poll(cx, server, client, resources, up) {
             Poll::Ready(Err(PumpError::Source(error))) => Poll::Ready(TunnelEnd::ServerFailed(error)),
             Poll::Ready(Err(PumpError::Sink(error))) => Poll::Ready(TunnelEnd::ClientFailed(error)),
             Poll::Ready(Ok(())) if up => Poll::Ready(TunnelEnd::Closed),
@@ -85,6 +85,7 @@ impl Flow {
         from: &mut Stream,
         to: &mut Stream,
         resources: &Resources,
+        is_last: bool,
     ) -> Poll<Result<(), PumpError>> {
         if self.stage == Stage::Moving {
             let mut unbounded = u64::MAX;
@@ -95,6 +96,11 @@ impl Flow {
             }
         }
         if self.stage == Stage::Ending {
+            if is_last && to.can_splice() {
+                // Both will be closed now, which tells a bare socket's peer as well.
+                self.stage = Stage::Ended;
+                return Poll::Ready(Ok(()));
+            }
             match to.poll_shutdown(cx) {
                 // A sink that is gone already needs no telling.
                 Poll::Ready(_) => self.stage = Stage::Ended,

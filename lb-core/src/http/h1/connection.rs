@@ -13,7 +13,7 @@ use super::outgoing::{Encoder, Outgoing};
 use crate::http::body::{Payload, Pressed, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead};
-use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse};
+use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse, Persistence};
 use crate::net::{Buffer, Resources, Said, Secure, Space, Stream};
 
 /// A stream with the two halves that give its bytes their meaning.
@@ -150,7 +150,11 @@ impl ClientEnd for Connection {
         let queue = self.start_message(encoder);
         let before = queue.len();
         encode_response(queue, &response);
-        (queue.len() - before) as u64
+        let written = queue.len() - before;
+        if response.persistence == Persistence::Close {
+            self.outgoing.close();
+        }
+        written as u64
     }
 
     fn write_reply(&mut self, reply: OutgoingReply<'_>) -> u64 {
@@ -158,7 +162,12 @@ impl ClientEnd for Connection {
         self.ends_by_close = false;
         let queue = self.start_message(Encoder::Plain);
         encode_reply(queue, &reply);
-        queue.len() as u64
+        let written = queue.len();
+        if reply.persistence == Persistence::Close {
+            self.outgoing.close();
+            self.outgoing.finish();
+        }
+        written as u64
     }
 
     fn has_written(&self) -> bool {
