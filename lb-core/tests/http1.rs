@@ -97,6 +97,25 @@ fn bodies_of_any_size_pass_both_ways_by_length() {
 }
 
 #[test]
+fn a_large_body_is_not_kept_from_the_client_while_the_server_takes_its_time() {
+    const PART: usize = 40_000;
+    let origin = Origin::scripted(|wire| {
+        wire.request();
+        wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 10 * PART));
+        for _ in 0..10 {
+            wire.send(pattern(PART)).until_told();
+        }
+    });
+    let proxy = Running::in_front_of(&origin);
+    let mut client = proxy.client("web");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").head();
+    for _ in 0..10 {
+        assert!(client.exactly(PART) == pattern(PART));
+        origin.tell();
+    }
+}
+
+#[test]
 fn chunked_bodies_pass_both_ways_with_their_trailers() {
     let origin = Origin::answering(|request| {
         assert_eq!(request.field("transfer-encoding"), Some("chunked"));

@@ -122,9 +122,16 @@ pub(crate) struct Transfer {
     moved: u64,
     is_ended: bool,
     blocked: Blocked,
+    gathers: bool,
 }
 
 impl Transfer {
+    /// A transfer that may let a large body's bytes gather before it moves them. Who polls must bound the wait by
+    /// [`Transfer::hurry`].
+    pub(crate) fn gathering() -> Self {
+        Self { gathers: true, ..Self::default() }
+    }
+
     /// Moves the body until it has ended and is flushed, or a side blocks.
     pub(crate) fn poll(
         &mut self,
@@ -159,6 +166,18 @@ impl Transfer {
         }
         self.blocked = Blocked::Sink;
         sink.poll_flush(cx).map_err(TransferError::Sink)
+    }
+
+    /// Whether it waits for more than what the source may have.
+    pub(crate) fn is_gathering(&self) -> bool {
+        self.pump.as_ref().is_some_and(Pump::is_gathering)
+    }
+
+    /// Gathers no longer, and takes what the source has.
+    pub(crate) fn hurry(&mut self, source: &mut impl Source) {
+        if let (Some(pump), Some((from, _))) = (&mut self.pump, source.unread()) {
+            pump.hurry(from);
+        }
     }
 
     /// For a sink that has taken nothing for long: writes some of what waits for it, and says whether it took any.
@@ -198,7 +217,7 @@ impl Transfer {
         // Head and first bytes alone would be a short segment. 1 MiB bodies over loopback, with BBR for congestion
         // control: a quarter fewer a second.
         if self.pump.is_none() && source.behind_payload(cx) > SPLICE_ABOVE && sink.hold_back() {
-            self.pump = Some(Pump::awaited());
+            self.pump = Some(Pump::awaited().gathering(self.gathers));
         }
         let payload = source.payload();
         let is_whole = payload.len();
@@ -222,7 +241,8 @@ impl Transfer {
         if self.pump.is_none() && length <= SPLICE_ABOVE {
             return None;
         }
-        let pump = self.pump.get_or_insert_with(Pump::bulk);
+        let gathers = self.gathers;
+        let pump = self.pump.get_or_insert_with(|| Pump::bulk().gathering(gathers));
         let mut remaining = length;
         let polled = pump.poll(cx, from, to, &mut remaining, resources);
         self.blocked = pump.blocked();

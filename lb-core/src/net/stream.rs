@@ -214,6 +214,14 @@ impl Stream {
         }
     }
 
+    /// Has a TCP socket count as readable when `bytes` are there, or the end; 0: when anything is. What can't be told so
+    /// stays as it is.
+    pub(crate) fn set_low_water(&self, bytes: u64) {
+        if let Self::Tcp(stream) = self {
+            let _as_before = crate::sys::set_receive_low_water(stream.as_fd(), bytes);
+        }
+    }
+
     /// Whether the event loop knows the socket: only then is a reset seen without reading.
     pub(crate) fn is_registered(&self) -> bool {
         !matches!(self, Self::Accepted(_))

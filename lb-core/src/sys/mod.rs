@@ -1,13 +1,15 @@
 //! What the kernel offers that tokio does not wrap: pipes and splice, listening sockets with their options, and
 //! the limit on open files.
 //!
-//! Thin and safe, by rustix and socket2; every function returns `io::Result` and leaves the meaning of an error to
+//! Thin and safe, by rustix, socket2 and nix; every function returns `io::Result` and leaves the meaning of an error to
 //! its caller.
 
 mod files;
+mod low_water;
 mod pipe;
 mod socket;
 
 pub(crate) use files::{next_number, number, open_files_limit, raise_open_files_limit};
+pub(crate) use low_water::set_receive_low_water;
 pub(crate) use pipe::{Pipe, splice};
 pub(crate) use socket::{BoundListener, ListenAddress, accept, bind, peek, send, send_more};

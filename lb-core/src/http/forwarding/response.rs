@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -22,6 +23,10 @@ use crate::http::upgraded::{Line, ServerSide};
 use crate::metrics::Reason;
 use crate::net::Blocked;
 use crate::upstream::Upstream;
+
+/// How long a server may take to have much of a large body ready. If it takes longer, the client gets what there is as it
+/// comes.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// How moving the bodies ended.
 #[derive(Debug)]
@@ -70,7 +75,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         };
         self.filter_response(&reached.server);
         self.write_response(plan, &reached.server, persistence);
-        let mut download = Transfer::default();
+        let mut download = Transfer::gathering();
         let moved = self.move_bodies(upstream, &mut reached.server, &mut upload, &mut download).await;
         self.record.received_bytes += upload.moved();
         self.record.sent_bytes += download.moved();
@@ -147,6 +152,10 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                         Blocked::Sink => (wait_for_client, Reason::ClientTimeout),
                     };
                     let progress = upload.moved() + download.moved() + presses;
+                    if download.is_gathering() {
+                        ready!(patience.poll_part(cx, progress, allowed, GATHERING));
+                        download.hurry(server);
+                    }
                     let is_full = download.blocked() == Blocked::Sink;
                     let was_pressing = is_pressing && is_full;
                     if !was_pressing {
