@@ -2,10 +2,17 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+use std::io::Write;
+use std::net::Shutdown;
+use std::thread;
+use std::time::Duration;
+
 use lb_core::prelude::*;
 use lb_core::testkit::{Closing, Message, Origin, Running, chunk, eventually, pattern};
 
 const LARGE: usize = 10 * 1024 * 1024;
+/// Less than the proxy would let gather.
+const PART: usize = 40_000;
 
 fn reply(body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
@@ -96,16 +103,20 @@ fn bodies_of_any_size_pass_both_ways_by_length() {
     assert!(large.sent_bytes > LARGE as u64 && large.sent_bytes < LARGE as u64 + 200, "{large:?}");
 }
 
-#[test]
-fn a_large_body_is_not_kept_from_the_client_while_the_server_takes_its_time() {
-    const PART: usize = 40_000;
-    let origin = Origin::scripted(|wire| {
-        wire.request();
+/// Sends a large body in parts, each when it is told to.
+fn in_parts() -> Origin {
+    Origin::scripted(|wire| {
+        wire.head();
         wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 10 * PART));
         for _ in 0..10 {
             wire.send(pattern(PART)).until_told();
         }
-    });
+    })
+}
+
+#[test]
+fn a_large_body_is_not_kept_from_the_client_while_the_server_takes_its_time() {
+    let origin = in_parts();
     let proxy = Running::in_front_of(&origin);
     let mut client = proxy.client("web");
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").head();
@@ -113,6 +124,27 @@ fn a_large_body_is_not_kept_from_the_client_while_the_server_takes_its_time() {
         assert!(client.exactly(PART) == pattern(PART));
         origin.tell();
     }
+}
+
+#[test]
+fn nor_while_the_client_still_sends() {
+    let origin = in_parts();
+    let proxy = Running::in_front_of(&origin);
+    let mut client = proxy.client("web");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    let mut sending = client.socket();
+    let sends = thread::spawn(move || {
+        while sending.write_all(b"more").is_ok() {
+            thread::sleep(Duration::from_micros(100));
+        }
+    });
+    client.head();
+    for _ in 0..10 {
+        assert!(client.exactly(PART) == pattern(PART));
+        origin.tell();
+    }
+    client.socket().shutdown(Shutdown::Both).unwrap();
+    sends.join().unwrap();
 }
 
 #[test]

@@ -153,7 +153,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                     };
                     let progress = upload.moved() + download.moved() + presses;
                     if download.is_gathering() {
-                        ready!(patience.poll_part(cx, progress, allowed, GATHERING));
+                        // An upload that goes on doesn't make the server quicker.
+                        ready!(patience.poll_part(cx, download.moved(), allowed, GATHERING));
                         download.hurry(server);
                     }
                     let is_full = download.blocked() == Blocked::Sink;
