@@ -265,7 +265,7 @@ impl Stream {
     /// What the event loop has seen of the socket, if there is one under the stream that it knows.
     fn seen(&self) -> Option<Ready> {
         let mut cx = Context::from_waker(Waker::noop());
-        let interest = Interest::READABLE | Interest::WRITABLE;
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
         let seen = match self {
             Self::Accepted(_) | Self::Carried(_) => return None,
             Self::Tcp(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
