@@ -1,8 +1,8 @@
 //! A body on its way from one end of an exchange to the other.
 //!
 //! The exchange moves bodies without knowing what protocol frames them: an end that is read from is a [`Source`], an
-//! end that is written to is a [`Sink`], and [`Transfer`] joins the two. Where both are plain sockets and the bytes
-//! need no framing, they pass by the byte pump instead.
+//! end that is written to is a [`Sink`], and [`Transfer`] joins the two. Where the source is a plain socket
+//! and the bytes need no framing, they pass by the byte pump instead.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -112,8 +112,8 @@ pub(crate) enum TransferError {
     Sink(io::Error),
 }
 
-/// Bodies longer than this pass by splice. Shorter ones are cheaper copied: a pipe costs two system calls more.
-const SPLICE_ABOVE: u64 = 16 * 1024;
+/// Bodies longer than this pass by the byte pump. Shorter ones are cheaper copied: a pipe costs two system calls more.
+const PUMP_ABOVE: u64 = 16 * 1024;
 
 /// One body's way from source to sink.
 #[derive(Debug, Default)]
@@ -216,7 +216,7 @@ impl Transfer {
         self.blocked = Blocked::Sink;
         // Head and first bytes alone would be a short segment. 1 MiB bodies over loopback, with BBR for congestion
         // control: a quarter fewer a second.
-        if self.pump.is_none() && source.behind_payload(cx) > SPLICE_ABOVE && sink.hold_back() {
+        if self.pump.is_none() && source.behind_payload(cx) > PUMP_ABOVE && sink.hold_back() {
             self.pump = Some(Pump::awaited().gathering(self.gathers));
         }
         let payload = source.payload();
@@ -228,7 +228,7 @@ impl Transfer {
         Poll::Ready(Ok(()))
     }
 
-    /// Passes bytes from socket to socket where that is possible and worth it; `None` where not.
+    /// Passes bytes from stream to stream where that is possible and worth it; `None` where not.
     fn poll_pump(
         &mut self,
         cx: &mut Context<'_>,
@@ -238,7 +238,7 @@ impl Transfer {
     ) -> Option<Poll<Result<(), TransferError>>> {
         let (from, length) = source.unread()?;
         let to = sink.unframed()?;
-        if self.pump.is_none() && length <= SPLICE_ABOVE {
+        if self.pump.is_none() && length <= PUMP_ABOVE {
             return None;
         }
         let gathers = self.gathers;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Stream;
@@ -17,6 +18,7 @@ pub(crate) struct Buffer {
     kept: usize,
     start: usize,
     end: usize,
+    _counted: Option<Arc<()>>,
 }
 
 /// What filling a buffer came to.
@@ -32,7 +34,12 @@ pub(crate) enum Fill {
 
 impl Buffer {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), kept: 0, start: 0, end: 0 }
+        Self { bytes: vec![0; capacity].into_boxed_slice(), kept: 0, start: 0, end: 0, _counted: None }
+    }
+
+    /// Likewise; for as long as it exists it holds `counted`, so that who makes them can tell how many there are.
+    pub(crate) fn counted(capacity: usize, counted: &Arc<()>) -> Self {
+        Self { _counted: Some(Arc::clone(counted)), ..Self::new(capacity) }
     }
 
     /// The bytes read and not consumed.

@@ -2,14 +2,15 @@
 //! and splice(2) when they are many.
 //!
 //! Small messages are cheaper by read and write (two system calls, no probing), bulk is cheaper by splice (no copy):
-//! a pump starts with the buffer and changes to the pipe when a read fills it. It holds neither while nothing
-//! arrives.
+//! a pump starts with the buffer and changes to the pipe when a read fills it, or to a larger buffer where TLS is in the
+//! way. It holds none while nothing arrives.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
 
+use super::resources::BUFFER_SIZE;
 use super::stream::none_if_full;
 use super::{Buffer, Fill, Resources, Stream};
 use crate::sys::{Pipe, splice};
@@ -171,6 +172,8 @@ impl Pump {
     pub(crate) fn press(&mut self, to: &mut Stream) -> io::Result<bool> {
         let count = match &mut self.carrier {
             Carrier::None => return Ok(false),
+            // What waits in TLS's buffer has left ours already.
+            Carrier::Buffer(_) if !to.is_flushed() => return Ok(to.press(&[])? > 0),
             Carrier::Buffer(buffer) => {
                 let count = to.press(buffer.filled())?;
                 buffer.consume(count);
@@ -254,7 +257,8 @@ impl Pump {
         resources: &Resources,
     ) -> Poll<io::Result<u64>> {
         if !matches!(self.carrier, Carrier::Buffer(_)) {
-            self.carrier = Carrier::Buffer(resources.take_buffer());
+            let bulk = if self.is_bulk { resources.take_bulk_buffer() } else { None };
+            self.carrier = Carrier::Buffer(bulk.unwrap_or_else(|| resources.take_buffer()));
         }
         let Carrier::Buffer(buffer) = &mut self.carrier else { return Poll::Ready(Ok(0)) };
         let limit = usize::try_from(remaining).unwrap_or(usize::MAX).min(buffer.capacity());
@@ -262,7 +266,7 @@ impl Pump {
         let is_ending = from.is_ending();
         match ready!(buffer.poll_fill(cx, from, limit))? {
             Fill::Bytes(count) => {
-                self.is_bulk = count == buffer.capacity();
+                self.is_bulk = count >= BUFFER_SIZE.min(buffer.capacity());
                 self.is_ended = is_ending && count < limit;
                 Poll::Ready(Ok(count as u64))
             }

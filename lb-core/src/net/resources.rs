@@ -8,9 +8,15 @@ use crate::sys::Pipe;
 
 /// Large enough for the heads of nearly all requests and responses, small enough that a thousand active
 /// connections take 32 MiB.
-const BUFFER_SIZE: usize = 16 * 1024;
+pub(super) const BUFFER_SIZE: usize = 16 * 1024;
 /// Two for each exchange that is under way at a time: zeroing a new buffer costs more than the exchange.
 const BUFFERS_RETAINED: usize = 1024;
+
+/// For bodies that can't be spliced, to clients with TLS: eight records at a time instead of one.
+const BULK_BUFFER_SIZE: usize = 128 * 1024;
+const BULK_BUFFERS_RETAINED: usize = 16;
+/// No more than 8 MiB, however many clients read slowly: the others have buffers of the usual size.
+const BULK_BUFFERS: usize = 64;
 
 /// Queues hold heads; one that had to grow beyond this is not kept.
 const QUEUE_SIZE: usize = 2 * 1024;
@@ -28,6 +34,9 @@ pub(crate) struct Resources {
     pipes: Pool<Pipe>,
     /// Held by each pipe.
     counted: Arc<()>,
+    bulk_buffers: Pool<Buffer>,
+    /// Held by each of those.
+    bulk_counted: Arc<()>,
 }
 
 /// What is free. One lock for both kinds, as connections take one of each.
@@ -53,6 +62,8 @@ impl Resources {
             }),
             pipes: Pool::new(PIPES_RETAINED),
             counted: Arc::default(),
+            bulk_buffers: Pool::new(BULK_BUFFERS_RETAINED),
+            bulk_counted: Arc::default(),
         }
     }
 
@@ -71,8 +82,22 @@ impl Resources {
         self.heap().take_buffer()
     }
 
-    pub(crate) fn put_buffer(&self, buffer: Buffer) {
-        self.heap().put_buffer(buffer);
+    /// A large buffer, unless too many are lent.
+    pub(crate) fn take_bulk_buffer(&self) -> Option<Buffer> {
+        self.bulk_buffers.take().or_else(|| {
+            let is_free = Arc::strong_count(&self.bulk_counted) <= BULK_BUFFERS;
+            is_free.then(|| Buffer::counted(BULK_BUFFER_SIZE, &self.bulk_counted))
+        })
+    }
+
+    /// Takes back a buffer of either size.
+    pub(crate) fn put_buffer(&self, mut buffer: Buffer) {
+        if buffer.capacity() == BULK_BUFFER_SIZE {
+            buffer.clear();
+            self.bulk_buffers.put(buffer);
+        } else {
+            self.heap().put_buffer(buffer);
+        }
     }
 
     pub(crate) fn take_queue(&self) -> Vec<u8> {
@@ -177,5 +202,17 @@ mod tests {
         buffer.grow(2 * BUFFER_SIZE);
         resources.put_buffer(buffer);
         assert_eq!(resources.take_buffer().capacity(), BUFFER_SIZE);
+    }
+
+    #[test]
+    fn no_more_large_buffers_are_lent_than_may_be() {
+        let resources = Resources::new();
+        let mut lent: Vec<_> = std::iter::from_fn(|| resources.take_bulk_buffer()).collect();
+        assert_eq!(lent.len(), BULK_BUFFERS);
+        // One is given back, one goes with its connection.
+        resources.put_buffer(lent.pop().unwrap());
+        drop(lent.pop());
+        lent.extend(std::iter::from_fn(|| resources.take_bulk_buffer()));
+        assert_eq!(lent.len(), BULK_BUFFERS);
     }
 }

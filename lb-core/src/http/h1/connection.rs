@@ -279,6 +279,6 @@ impl Sink for Connection {
     }
 
     fn unframed(&mut self) -> Option<&mut Stream> {
-        (self.outgoing.is_unframed() && self.stream.can_splice()).then_some(&mut self.stream)
+        self.outgoing.is_unframed().then_some(&mut self.stream)
     }
 }
