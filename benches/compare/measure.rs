@@ -61,16 +61,21 @@ fn load(scenario: &Scenario, running: &Running, duration: Duration) -> Result<Ou
     let address = running.address();
     let scheme = if scenario.side == Side::Tls { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", running.path);
-    match scenario.work {
+    let upload = scenario.upload;
+    let loaded = match scenario.work {
         Work::OpenLoop { rate, connections } => {
             OpenLoop { address, path: &running.path, connections, rate, duration, per_connection: None }.run()
         }
         Work::ClosedLoop { connections, is_closing } => {
-            Wrk { url: &url, connections, duration, is_closing }.run()
+            Wrk { url: &url, connections, duration, is_closing, upload }.run()
         }
-        Work::Streams { connections, streams } => H2load { url: &url, connections, streams, duration }.run(),
+        Work::Streams { connections, streams } => {
+            let directory = &running.setting.dir;
+            H2load { url: &url, connections, streams, duration, upload, directory }.run()
+        }
         Work::Idle { .. } | Work::Reloads { .. } => Err(Error::Load("not a load alone".into())),
-    }
+    }?;
+    Ok(Outcome { bytes: if upload > 0 { upload * loaded.requests } else { loaded.bytes }, ..loaded })
 }
 
 /// Whether it was the proxy that could not do more, or the load, the origins or the neighbours.

@@ -1,9 +1,11 @@
 //! The origins: four HTTP/1.1 servers in one process on one thread, as cheap as they can be made,
 //! because they share a core with the load. A response is prepared once and named by the last
-//! segment of the path: `64k` and `1m` are bodies of these sizes, `inspect` is the request head as
-//! it arrived, everything else is 128 bytes that begin with the origin's name.
+//! segment of the path: `64k` and `1m` are bodies of these sizes, `chunks` is `1m` in chunks of
+//! 16 KiB, `inspect` is the request head as it arrived, everything else is 128 bytes that begin with
+//! the origin's name.
 //!
-//! Requests have no bodies here. Level-triggered epoll: one read, one write a request.
+//! A request's body has a length, and is read and forgotten before the response. Level-triggered
+//! epoll: one read, one write a request.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -52,7 +54,7 @@ impl Server {
             epoll::add(&epoll, &listener, EventData::new_u64(key(&listener)), EventFlags::IN)?;
             listeners.insert(key(&listener), (listener, Rc::new(Responses::of(name))));
         }
-        Ok(Self { epoll, listeners, connections: HashMap::new(), buffer: vec![0; 64 * 1024] })
+        Ok(Self { epoll, listeners, connections: HashMap::new(), buffer: vec![0; 256 * 1024] })
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -82,6 +84,7 @@ impl Server {
                 responses: Rc::clone(responses),
                 socket,
                 received: Vec::new(),
+                uploading: 0,
                 pending: None,
                 is_closing: false,
                 interest: EventFlags::IN,
@@ -104,6 +107,8 @@ struct Connection {
     responses: Rc<Responses>,
     /// Invariant: empty, or the beginning of a request head without its end.
     received: Vec<u8>,
+    /// How much of the request's body is still to come; its response waits in `pending`.
+    uploading: usize,
     /// A response and how much of it is written; while there is one, nothing is read.
     pending: Option<(Rc<[u8]>, usize)>,
     is_closing: bool,
@@ -113,14 +118,16 @@ struct Connection {
 impl Connection {
     /// Goes on where the socket allows it; false when the connection has ended.
     fn advance(&mut self, epoll: &OwnedFd, buffer: &mut [u8]) -> bool {
-        if self.pending.is_some() {
+        if self.pending.is_some() && self.uploading == 0 {
             return self.write(epoll) && self.answer(epoll);
         }
         match self.socket.read(buffer) {
             Ok(0) => false,
             Ok(read) => {
-                self.received.extend_from_slice(&buffer[..read]);
-                self.answer(epoll)
+                let body = read.min(self.uploading);
+                self.uploading -= body;
+                self.received.extend_from_slice(&buffer[body..read]);
+                self.uploading > 0 || self.write(epoll) && self.answer(epoll)
             }
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         }
@@ -141,9 +148,13 @@ impl Connection {
                 .any(|f| f.name.eq_ignore_ascii_case("connection") && f.value.eq_ignore_ascii_case(b"close"));
             let path = request.path.unwrap_or_default();
             let response = self.responses.choose(path, &self.received[..head], self.is_closing);
-            self.received.drain(..head);
+            let length = request.headers.iter().find(|f| f.name.eq_ignore_ascii_case("content-length"));
+            let body = length.and_then(|f| str::from_utf8(f.value).ok()?.parse().ok()).unwrap_or(0);
+            let arrived = self.received.len().min(head + body);
+            self.uploading = head + body - arrived;
+            self.received.drain(..arrived);
             self.pending = Some((response, 0));
-            if !self.write(epoll) {
+            if self.uploading == 0 && !self.write(epoll) {
                 return false;
             }
         }
@@ -181,6 +192,7 @@ struct Responses {
     small_closing: Rc<[u8]>,
     medium: Rc<[u8]>,
     large: Rc<[u8]>,
+    chunked: Rc<[u8]>,
 }
 
 impl Responses {
@@ -195,6 +207,7 @@ impl Responses {
             small_closing: response(&body(128), "connection: close\r\n"),
             medium: response(&body(64 * 1024), ""),
             large: response(&body(1024 * 1024), ""),
+            chunked: chunked(&body(1024 * 1024)),
         }
     }
 
@@ -202,6 +215,7 @@ impl Responses {
         match path.rsplit('/').next() {
             Some("64k") => Rc::clone(&self.medium),
             Some("1m") => Rc::clone(&self.large),
+            Some("chunks") => Rc::clone(&self.chunked),
             Some("inspect") => response(head, ""),
             _ if is_closing => Rc::clone(&self.small_closing),
             _ => Rc::clone(&self.small),
@@ -215,4 +229,16 @@ fn response(body: &[u8], more_fields: &str) -> Rc<[u8]> {
         "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n{more_fields}\r\n"
     );
     [head.as_bytes(), body].concat().into()
+}
+
+fn chunked(body: &[u8]) -> Rc<[u8]> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut response = head.as_bytes().to_vec();
+    for chunk in body.chunks(16 * 1024) {
+        response.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        response.extend_from_slice(chunk);
+        response.extend_from_slice(b"\r\n");
+    }
+    response.extend_from_slice(b"0\r\n\r\n");
+    response.into()
 }

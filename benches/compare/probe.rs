@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::load::idle::ask;
+use crate::origin::NAMES;
 use crate::peer::Peer;
 use crate::render::Setting;
 use crate::scenario::Side;
@@ -61,7 +62,8 @@ fn origins(address: SocketAddr, path: &str) -> Result<BTreeSet<String>, Error> {
                 head.lines().next().unwrap_or("nothing")
             )));
         }
-        origins.insert(body.lines().next().unwrap_or_default().to_owned());
+        // Where the body is chunked, its name is not in the first line.
+        origins.insert(body.lines().find(|line| NAMES.contains(line)).unwrap_or_default().to_owned());
     }
     Ok(origins)
 }

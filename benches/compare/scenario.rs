@@ -10,6 +10,8 @@ pub(crate) struct Scenario {
     pub(crate) side: Side,
     pub(crate) path: &'static str,
     pub(crate) work: Work,
+    /// How many bytes of body a request has. If any, it is these that are counted, not the responses'.
+    pub(crate) upload: u64,
     pub(crate) unit: Unit,
     pub(crate) field: Field,
 }
@@ -62,6 +64,7 @@ const SMALL: Scenario = Scenario {
     side: Side::Http,
     path: "/",
     work: Work::OpenLoop { rate: 40_000, connections: 64 },
+    upload: 0,
     unit: Unit::CpuPerRequest,
     field: Field::Peers,
 };
@@ -92,8 +95,17 @@ const SECURE: Scenario = Scenario {
     ..SMALL
 };
 
+const STREAMED: Scenario = Scenario {
+    name: "s6bulk",
+    what: "HTTP/2 over TLS, responses of 1 MiB, 16 connections of 4 streams",
+    path: "/1m",
+    work: Work::Streams { connections: 16, streams: 4 },
+    unit: Unit::CpuPerGigabyte,
+    ..SECURE
+};
+
 /// All scenarios in the order in which they run.
-pub(crate) const ALL: [Scenario; 20] = [
+pub(crate) const ALL: [Scenario; 25] = [
     SMALL,
     Scenario {
         name: "s1r-20k",
@@ -122,6 +134,19 @@ pub(crate) const ALL: [Scenario; 20] = [
     },
     BODIES,
     Scenario { name: "s3b", what: "HTTP/1.1, responses of 64 KiB, 16 connections", path: "/64k", ..BODIES },
+    Scenario {
+        name: "s3c",
+        what: "HTTP/1.1, responses of 1 MiB in chunks of 16 KiB, 16 connections",
+        path: "/chunks",
+        ..BODIES
+    },
+    Scenario {
+        name: "s3u",
+        what: "HTTP/1.1, uploads of 1 MiB, 16 connections",
+        path: "/upload",
+        upload: 1024 * 1024,
+        ..BODIES
+    },
     Scenario { name: "s4", what: "TCP mode, responses of 1 MiB, 16 connections", side: Side::Tcp, ..BODIES },
     Scenario {
         name: "s4-64k",
@@ -155,10 +180,27 @@ pub(crate) const ALL: [Scenario; 20] = [
         ..SECURE
     },
     Scenario {
+        name: "s5u",
+        what: "TLS 1.3, uploads of 1 MiB, 16 connections",
+        path: "/upload",
+        work: Work::ClosedLoop { connections: 16, is_closing: false },
+        upload: 1024 * 1024,
+        unit: Unit::CpuPerGigabyte,
+        ..SECURE
+    },
+    Scenario {
         name: "s6",
         what: "HTTP/2 over TLS to HTTP/1.1, 16 connections of 32 streams",
         work: Work::Streams { connections: 16, streams: 32 },
         ..SECURE
+    },
+    STREAMED,
+    Scenario {
+        name: "s6u",
+        what: "HTTP/2 over TLS, uploads of 1 MiB, 16 connections of 4 streams",
+        path: "/upload",
+        upload: 1024 * 1024,
+        ..STREAMED
     },
     Scenario {
         name: "s7",

@@ -1,5 +1,7 @@
 //! Closed loop of HTTP/2 streams by `h2load`.
 
+use std::fs::File;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +15,10 @@ pub(crate) struct H2load<'a> {
     pub(crate) connections: u32,
     pub(crate) streams: u32,
     pub(crate) duration: Duration,
+    /// How many bytes of body a request has.
+    pub(crate) upload: u64,
+    /// Where those are written to.
+    pub(crate) directory: &'a Path,
 }
 
 impl H2load<'_> {
@@ -20,6 +26,12 @@ impl H2load<'_> {
         let mut command = Command::new("h2load");
         command.args(["-t1", "-c", &self.connections.to_string(), "-m", &self.streams.to_string()]);
         command.args(["-D", &self.duration.as_secs().max(1).to_string(), self.url]);
+        if self.upload > 0 {
+            let body = self.directory.join("upload");
+            let file = File::create(&body).map_err(Error::file(&body))?;
+            file.set_len(self.upload).map_err(Error::file(&body))?;
+            command.arg("-d").arg(body);
+        }
         let output = command.output().map_err(Error::file("h2load"))?;
         let printed = String::from_utf8_lossy(&output.stdout);
         parse(&printed, self.duration).ok_or_else(|| {

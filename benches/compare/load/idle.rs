@@ -46,5 +46,5 @@ fn is_whole(response: &str) -> bool {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
-    length.is_some_and(|length| body.len() >= length)
+    length.map_or_else(|| body.ends_with("\r\n0\r\n\r\n"), |length| body.len() >= length)
 }

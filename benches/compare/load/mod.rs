@@ -13,7 +13,7 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) requests: u64,
-    /// Read by the client, heads included.
+    /// Read by the client, heads included, or uploaded by it.
     pub(crate) bytes: u64,
     pub(crate) elapsed: Duration,
     /// Responses with another status than 2xx.

@@ -15,6 +15,8 @@ pub(crate) struct Wrk<'a> {
     pub(crate) duration: Duration,
     /// A new connection for each request.
     pub(crate) is_closing: bool,
+    /// How many bytes of body a request has.
+    pub(crate) upload: u64,
 }
 
 impl Wrk<'_> {
@@ -30,7 +32,11 @@ impl Wrk<'_> {
         if self.is_closing {
             command.args(["-H", "Connection: close"]);
         }
-        let output = command.arg("-s").arg(script()).arg(self.url).output().map_err(Error::file("wrk"))?;
+        command.arg("-s").arg(script()).arg(self.url);
+        if self.upload > 0 {
+            command.arg("--").arg(self.upload.to_string());
+        }
+        let output = command.output().map_err(Error::file("wrk"))?;
         let printed = String::from_utf8_lossy(&output.stdout);
         parse(&printed).ok_or_else(|| {
             let errors = String::from_utf8_lossy(&output.stderr);
