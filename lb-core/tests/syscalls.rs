@@ -3,13 +3,18 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+#[cfg(feature = "tls")]
+mod h2_client;
+#[cfg(feature = "tls")]
+mod rig;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
 use lb_core::backend::PoolLimits;
 use lb_core::prelude::*;
-use lb_core::testkit::{Message, Origin, ProxyProcess, Wire, pattern};
+use lb_core::testkit::{Message, Origin, ProxyProcess, Wire, chunk, pattern};
 
 const REQUESTS: usize = 300;
 const BODIES: usize = 20;
@@ -24,6 +29,8 @@ fn proxy_process() {
         let shop = Backend::builder("shop").server(origin).pool(pool).build().unwrap();
         let proxy = Proxy::builder();
         match role {
+            #[cfg(feature = "tls")]
+            "http2" => proxy.frontend(secure::frontend(&shop)),
             "http" => proxy.frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&shop)),
             _ => proxy.frontend(Frontend::tcp("web").listen("127.0.0.1:0").backend(&shop)),
         }
@@ -67,6 +74,52 @@ fn a_megabyte_costs_a_few_dozen_calls() {
         assert!(calls.others.remove("setsockopt").unwrap_or(0) <= 8 * BODIES, "{role}: {calls:?}");
         assert!(calls.others.is_empty(), "{role}: {calls:?}");
     }
+}
+
+/// What can't be spliced goes by large buffers; by those of usual size it would be 128 calls.
+const FRAMED_CALLS: usize = 64;
+
+#[test]
+fn a_megabyte_in_chunks_costs_a_few_dozen_calls() {
+    let origin = Origin::answering(|_: &Message| {
+        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        answer.extend(pattern(MEGABYTE).chunks(16 * 1024).flat_map(chunk));
+        answer.extend_from_slice(b"0\r\n\r\n");
+        answer
+    });
+    let Some(trace) = traced("http", &origin, BODIES, |_, client| {
+        let response = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
+        assert_eq!(response.body.len(), MEGABYTE);
+    }) else {
+        return;
+    };
+    let calls = Calls::of(&trace);
+    assert!((8 * BODIES..=FRAMED_CALLS * BODIES).contains(&(calls.reads + calls.writes)), "{calls:?}");
+    assert!(calls.splices == 0 && calls.others.is_empty(), "{calls:?}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_megabyte_over_http2_costs_a_few_dozen_calls() {
+    let origin = Origin::answering(|_: &Message| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {MEGABYTE}\r\n\r\n");
+        [head.as_bytes(), &pattern(MEGABYTE)].concat()
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut client = None;
+    let Some(trace) = traced("http2", &origin, BODIES, |proxy, _| {
+        runtime.block_on(async {
+            if client.is_none() {
+                client = Some(secure::connect(proxy.address(), 4 * MEGABYTE).await);
+            }
+            let answer = client.as_mut().unwrap().get("/").await.unwrap();
+            assert_eq!(answer.body.len(), MEGABYTE);
+        });
+    }) else {
+        return;
+    };
+    let calls = Calls::of(&trace);
+    assert!((8 * BODIES..=FRAMED_CALLS * BODIES).contains(&(calls.reads + calls.writes)), "{calls:?}");
 }
 
 #[test]
@@ -127,6 +180,36 @@ fn traced(
     let is_sweep = |line: &str| line.contains(r#""\1\0\0\0\0\0\0\0", 8"#);
     let lines = between.lines().skip(1).filter(|line| !is_mark(line) && !is_sweep(line));
     Some(lines.map(str::to_owned).collect())
+}
+
+/// HTTP/2 over TLS.
+#[cfg(feature = "tls")]
+mod secure {
+    use lb_core::prelude::*;
+    use lb_core::tls::Termination;
+    use rustls::pki_types::ServerName;
+    use tokio::net::TcpStream;
+    use tokio_rustls::TlsConnector;
+
+    use super::{h2_client, rig};
+
+    pub(super) fn frontend(shop: &Backend) -> lb_core::proxy::HttpFrontend {
+        let authority = rig::Authority::new();
+        let certificate = authority.issue(&["shop.example"]);
+        let tls = Termination::builder().certificate(certificate).build().unwrap();
+        Frontend::http("web").listen("127.0.0.1:0").backend(shop).tls(tls)
+    }
+
+    /// Whose windows hold up nothing.
+    pub(super) async fn connect(address: &str, window: usize) -> h2_client::Client {
+        let window = u32::try_from(window).unwrap();
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(window);
+        let connector = TlsConnector::from(rig::Client::believing_anybody().protocol("h2").config());
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("shop.example").unwrap();
+        h2_client::Client::over(connector.connect(name, stream).await.unwrap(), &builder).await
+    }
 }
 
 /// How often what was called, waiting aside.

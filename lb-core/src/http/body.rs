@@ -14,6 +14,9 @@ pub(crate) trait Source {
     /// Ready when there is payload to look at or the body has ended.
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>>;
 
+    /// Takes more memory where much is to come. To be called when all payload has been consumed.
+    fn make_room(&mut self, _resources: &Resources) {}
+
     /// The payload that [`Source::poll_payload`] announced.
     fn payload(&self) -> &[u8];
 
@@ -146,6 +149,7 @@ impl Transfer {
                 continue;
             }
             self.blocked = Blocked::Source;
+            source.make_room(resources);
             match source.poll_payload(cx) {
                 Poll::Ready(Ok(Payload::Some { is_last })) => {
                     ready!(self.poll_copy(cx, source, sink, is_last)).map_err(TransferError::Sink)?;

@@ -194,6 +194,10 @@ impl Source for Server {
         either!(self, end => end.poll_payload(cx))
     }
 
+    fn make_room(&mut self, resources: &Resources) {
+        either!(self, end => end.make_room(resources));
+    }
+
     fn payload(&self) -> &[u8] {
         either!(ref self, end => end.payload())
     }

@@ -18,6 +18,7 @@ pub(crate) struct Buffer {
     kept: usize,
     start: usize,
     end: usize,
+    was_filled: bool,
     _counted: Option<Arc<()>>,
 }
 
@@ -34,7 +35,8 @@ pub(crate) enum Fill {
 
 impl Buffer {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), kept: 0, start: 0, end: 0, _counted: None }
+        let bytes = vec![0; capacity].into_boxed_slice();
+        Self { bytes, kept: 0, start: 0, end: 0, was_filled: false, _counted: None }
     }
 
     /// Likewise; for as long as it exists it holds `counted`, so that who makes them can tell how many there are.
@@ -63,6 +65,11 @@ impl Buffer {
 
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether the last read left no space, so that more is likely to wait.
+    pub(crate) fn was_filled(&self) -> bool {
+        self.was_filled
     }
 
     /// Forgets the first `count` filled bytes.
@@ -130,6 +137,7 @@ impl Buffer {
         let space_len = space.len().min(limit);
         let count = ready!(stream.poll_read(cx, &mut space[..space_len]))?;
         self.end += count;
+        self.was_filled = self.end == self.bytes.len();
         Poll::Ready(Ok(if count == 0 { Fill::End } else { Fill::Bytes(count) }))
     }
 
@@ -140,6 +148,15 @@ impl Buffer {
             larger[..self.end].copy_from_slice(&self.bytes[..self.end]);
             self.bytes = larger;
         }
+    }
+
+    /// Moves all that it holds to `larger`, which takes its place; what it was is returned, empty.
+    pub(crate) fn replace(&mut self, mut larger: Self) -> Self {
+        larger.bytes[..self.end].copy_from_slice(&self.bytes[..self.end]);
+        (larger.kept, larger.start, larger.end) = (self.kept, self.start, self.end);
+        let mut smaller = std::mem::replace(self, larger);
+        smaller.clear();
+        smaller
     }
 
     /// Puts `bytes` behind what is filled, as a read would; false if they don't fit.
@@ -153,7 +170,7 @@ impl Buffer {
 
     /// Forgets everything, the kept prefix too.
     pub(crate) fn clear(&mut self) {
-        (self.kept, self.start, self.end) = (0, 0, 0);
+        (self.kept, self.start, self.end, self.was_filled) = (0, 0, 0, false);
     }
 }
 
@@ -194,6 +211,16 @@ mod tests {
         buffer.release();
         buffer.keep(4);
         assert_eq!((buffer.kept(), buffer.filled()), (&b"TWO."[..], &b""[..]));
+    }
+
+    #[test]
+    fn a_larger_one_takes_over_what_is_kept_and_filled() {
+        let mut buffer = filled(b"HEADbody", 8);
+        buffer.keep(4);
+        buffer.consume(1);
+        let smaller = buffer.replace(Buffer::new(16));
+        assert_eq!((buffer.kept(), buffer.filled(), buffer.capacity()), (&b"HEAD"[..], &b"ody"[..], 16));
+        assert!(smaller.is_empty() && smaller.kept().is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(super) const BUFFER_SIZE: usize = 16 * 1024;
 /// Two for each exchange that is under way at a time: zeroing a new buffer costs more than the exchange.
 const BUFFERS_RETAINED: usize = 1024;
 
-/// For bodies that can't be spliced, to clients with TLS: eight records at a time instead of one.
+/// For large bodies that are copied: eight TLS records or HTTP/2 frames at a time instead of one.
 const BULK_BUFFER_SIZE: usize = 128 * 1024;
 const BULK_BUFFERS_RETAINED: usize = 16;
 /// No more than 8 MiB, however many clients read slowly: the others have buffers of the usual size.
@@ -73,9 +73,15 @@ impl Resources {
     }
 
     pub(crate) fn put_space(&self, space: Space) {
+        let Space { buffer, queue } = space;
         let mut heap = self.heap();
-        heap.put_buffer(space.buffer);
-        heap.put_queue(space.queue);
+        heap.put_queue(queue);
+        if buffer.capacity() == BUFFER_SIZE {
+            heap.put_buffer(buffer);
+        } else {
+            drop(heap);
+            self.put_buffer(buffer);
+        }
     }
 
     pub(crate) fn take_buffer(&self) -> Buffer {
@@ -88,6 +94,15 @@ impl Resources {
             let is_free = Arc::strong_count(&self.bulk_counted) <= BULK_BUFFERS;
             is_free.then(|| Buffer::counted(BULK_BUFFER_SIZE, &self.bulk_counted))
         })
+    }
+
+    /// Lends a large buffer in place of `buffer`, with what that holds, unless too many are lent.
+    pub(crate) fn enlarge(&self, buffer: &mut Buffer) {
+        if buffer.capacity() < BULK_BUFFER_SIZE
+            && let Some(larger) = self.take_bulk_buffer()
+        {
+            self.put_buffer(buffer.replace(larger));
+        }
     }
 
     /// Takes back a buffer of either size.

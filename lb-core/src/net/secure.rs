@@ -1,7 +1,7 @@
 //! A stream under TLS.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -23,6 +23,8 @@ use crate::tls::{Offer, Origination, Termination, subject_of};
 pub(crate) struct Secure {
     tls: TlsStream<Stream>,
     is_broken: bool,
+    /// Bytes taken by [`Secure::poll_gather`] since they were last written out.
+    gathered: usize,
     /// The subject of the certificate that the client showed.
     subject: Option<Box<str>>,
     /// To a server.
@@ -62,8 +64,7 @@ impl Terminator {
         })?;
         let certificates = tls.get_ref().1.peer_certificates();
         let subject = certificates.and_then(|chain| chain.first()).and_then(|leaf| subject_of(leaf));
-        let tls = TlsStream::Server(tls);
-        Ok(Stream::Tls(Box::new(Secure { tls, is_broken: false, subject, terms: None })))
+        Ok(Secure::stream(TlsStream::Server(tls), subject, None))
     }
 }
 
@@ -80,7 +81,7 @@ impl Originator {
         let terms = Terms { config: self.offer.config(), offer: Arc::clone(&self.offer) };
         let connector = TlsConnector::from(Arc::clone(&terms.config));
         let tls = TlsStream::Client(connector.connect(self.name.clone(), stream).await?);
-        Ok(Stream::Tls(Box::new(Secure { tls, is_broken: false, subject: None, terms: Some(terms) })))
+        Ok(Secure::stream(tls, None, Some(terms)))
     }
 }
 
@@ -92,7 +93,19 @@ impl Terms {
     }
 }
 
+/// What gathers before it is written: a few records, for the price of one system call.
+const GATHERED: usize = 64 * 1024;
+
 impl Secure {
+    fn stream(mut tls: TlsStream<Stream>, subject: Option<Box<str>>, terms: Option<Terms>) -> Stream {
+        // Bounded by who writes: a limit counts the records' own bytes, too, and would cut a short one off.
+        match &mut tls {
+            TlsStream::Server(tls) => tls.get_mut().1.set_buffer_limit(None),
+            TlsStream::Client(tls) => tls.get_mut().1.set_buffer_limit(None),
+        }
+        Stream::Tls(Box::new(Self { tls, is_broken: false, gathered: 0, subject, terms }))
+    }
+
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tls).poll_read(cx, buf)
     }
@@ -107,8 +120,29 @@ impl Secure {
         Pin::new(&mut self.tls).poll_write_vectored(cx, slices)
     }
 
+    /// Takes `slices`, to be written out when they are many, or by [`Secure::poll_flush`].
+    pub(super) fn poll_gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.gathered >= GATHERED {
+            ready!(self.poll_flush(cx))?;
+        }
+        let taken = match &mut self.tls {
+            TlsStream::Server(tls) => tls.get_mut().1.writer().write_vectored(slices),
+            TlsStream::Client(tls) => tls.get_mut().1.writer().write_vectored(slices),
+        }?;
+        self.gathered += taken;
+        Poll::Ready(Ok(taken))
+    }
+
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_flushed() { Poll::Ready(Ok(())) } else { Pin::new(&mut self.tls).poll_flush(cx) }
+        if !self.is_flushed() {
+            ready!(Pin::new(&mut self.tls).poll_flush(cx))?;
+        }
+        self.gathered = 0;
+        Poll::Ready(Ok(()))
     }
 
     /// Writes some of what waits in rustls' buffer without asking the event loop; 0 where the socket is full.

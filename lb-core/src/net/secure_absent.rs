@@ -65,6 +65,11 @@ impl Secure {
         match *self {}
     }
 
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "as what calls it"))]
+    pub(super) fn poll_gather(&mut self, _: &mut Context<'_>, _: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match *self {}
+    }
+
     pub(super) fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match *self {}
     }

@@ -148,6 +148,20 @@ impl Stream {
         }
     }
 
+    /// As [`poll_write`](Self::poll_write), with more to come before the next [`poll_flush`](Self::poll_flush): under
+    /// TLS several writes share a system call.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only HTTP/2 writes so"))]
+    pub(crate) fn poll_gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tls(secure) => secure.poll_gather(cx, slices),
+            _ => self.poll_write(cx, slices),
+        }
+    }
+
     /// Has a TCP socket send what it holds back: setting `TCP_NODELAY` does so, even where it is set (tcp(7)).
     pub(crate) fn push(&self) {
         if let Self::Tcp(stream) = self {

@@ -224,6 +224,10 @@ impl Source for Connection {
         self.incoming.poll_payload(cx, &mut self.stream)
     }
 
+    fn make_room(&mut self, resources: &Resources) {
+        self.incoming.make_room(resources);
+    }
+
     fn payload(&self) -> &[u8] {
         self.incoming.payload()
     }

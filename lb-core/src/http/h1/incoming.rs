@@ -8,7 +8,7 @@ use super::parse;
 use crate::http::body::{Payload, SourceError};
 use crate::http::ends::{HeadError, HeadLimits};
 use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead};
-use crate::net::{Buffer, Fill, Stream};
+use crate::net::{Buffer, Fill, Resources, Stream};
 
 /// The least space for a body behind its head: a head that fills the buffer would leave none, and a little more makes
 /// a system call of each byte.
@@ -211,6 +211,20 @@ impl Incoming {
                     _ => return Poll::Ready(Err(SourceError::Truncated)),
                 },
             }
+        }
+    }
+
+    /// As [`Source::make_room`](crate::http::body::Source::make_room): as soon as a read has left no space.
+    pub(crate) fn make_room(&mut self, resources: &Resources) {
+        if !self.buffer.was_filled() || !self.buffer.is_empty() {
+            return;
+        }
+        let is_long = match &self.body {
+            Body::Length { left } => *left > self.buffer.capacity() as u64,
+            Body::Chunked { is_ended, .. } | Body::UntilClose { is_ended } => !is_ended,
+        };
+        if is_long {
+            resources.enlarge(&mut self.buffer);
         }
     }
 

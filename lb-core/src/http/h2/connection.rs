@@ -96,8 +96,11 @@ async fn shake_hands(stream: Stream, read: Bytes, mut peer: Peer) -> Option<Box<
     let mut handshake = pin!(builder(&service).handshake::<_, Bytes>(io));
     let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(shaken) => Poll::Ready(Some(shaken)),
-        // The time for it is that of the first request's head.
-        Poll::Pending => peer.deadline.poll(cx).map(|()| None),
+        Poll::Pending => {
+            // Where it fails, so does the handshake. The time for it is that of the first request's head.
+            let _our_preface = home.poll_flush(cx);
+            peer.deadline.poll(cx).map(|()| None)
+        }
     });
     match shaken.await? {
         Ok(frames) => {
@@ -148,6 +151,17 @@ fn builder(service: &Service) -> server::Builder {
 impl Connection {
     /// Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_frames(cx);
+        if polled.is_pending()
+            && let Poll::Ready(Err(error)) = self.home.poll_flush(cx)
+        {
+            tracing::debug!(client = %self.peer.client, %error, "HTTP/2 connection failed");
+            return Poll::Ready(());
+        }
+        polled
+    }
+
+    fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.reap(cx);
             if self.peer.entry.connections.is_draining() {

@@ -9,6 +9,10 @@ use h2::SendStream;
 use super::body::io_error;
 use super::head::fields_of_lines;
 
+/// A frame of so much payload fills a TLS record with its head of nine bytes. One of 16 KiB, the most that a peer has
+/// to take (RFC 9113 section 4.2), would need a second record for nine bytes.
+const FRAME: usize = 16 * 1024 - 9;
+
 /// A body on its way out, in frames as large as the peer's window and our buffer allow.
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -39,8 +43,11 @@ impl Outbound {
         let has_trailers = is_whole && !trailers.is_empty();
         let ends_here = is_whole && !has_trailers;
         if count > 0 || ends_here {
-            let frame = Bytes::copy_from_slice(&payload[..count]);
-            self.stream.send_data(frame, ends_here).map_err(io_error)?;
+            let mut frames = Bytes::copy_from_slice(&payload[..count]);
+            while frames.len() > FRAME {
+                self.stream.send_data(frames.split_to(FRAME), false).map_err(io_error)?;
+            }
+            self.stream.send_data(frames, ends_here).map_err(io_error)?;
         }
         if has_trailers {
             self.stream.send_trailers(fields_of_lines(trailers)).map_err(io_error)?;

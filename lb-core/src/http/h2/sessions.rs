@@ -1,7 +1,8 @@
 //! The connections to one server that carry several exchanges at a time.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -13,7 +14,7 @@ use h2::{Ping, PingPong};
 use tokio::sync::MutexGuard;
 
 use super::body::io_error;
-use super::io::Io;
+use super::io::{Home, Io};
 use crate::net::{Secure, Stream, Terms};
 use crate::upstream::Endpoint;
 
@@ -99,11 +100,13 @@ impl Sessions {
     /// Begins to speak HTTP/2 over `stream`. Has no deadline of its own: it waits for no word of the server.
     pub(crate) async fn open(self: &Arc<Self>, stream: Stream, idle_timeout: Duration) -> io::Result<Slot> {
         let terms = stream.secure().and_then(Secure::terms).cloned();
-        let shaken = builder().handshake::<_, Bytes>(Io::new(stream)).await;
+        let io = Io::new(stream);
+        let home = io.home();
+        let shaken = builder().handshake::<_, Bytes>(io).await;
         let (requests, mut connection) = shaken.map_err(io_error)?;
         let ping = tokio::sync::Mutex::new(connection.ping_pong());
         let load = Arc::new(Load { terms, ping, ..Load::default() });
-        tokio::spawn(drive(connection, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
+        tokio::spawn(drive(connection, home, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
         let session = Session { requests, load };
         let slot = session.slot();
         self.count_served();
@@ -187,14 +190,21 @@ fn builder() -> Builder {
 
 /// A connection's task: it ends with the connection, or lets go of it when it has been idle.
 async fn drive(
-    connection: Connection<Io, Bytes>,
+    mut connection: Connection<Io, Bytes>,
+    home: Home,
     sessions: Weak<Sessions>,
     load: Arc<Load>,
     idle_timeout: Duration,
 ) {
-    tokio::pin!(connection);
+    let mut driven = pin!(poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        Poll::Pending => match home.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Pending,
+        },
+        Poll::Ready(ended) => Poll::Ready(ended.map_err(io_error)),
+    }));
     loop {
-        match tokio::time::timeout(idle_timeout, connection.as_mut()).await {
+        match tokio::time::timeout(idle_timeout, driven.as_mut()).await {
             Ok(ended) => {
                 load.is_retired.store(true, Ordering::Relaxed);
                 if let Err(error) = ended {
@@ -204,7 +214,7 @@ async fn drive(
             }
             Err(_) if load.is_used.swap(false, Ordering::Relaxed) => {}
             Err(_) if sessions.upgrade().is_none_or(|sessions| sessions.remove_idle(&load)) => {
-                let _unsaid = tokio::time::timeout(GRACE, connection).await;
+                let _unsaid = tokio::time::timeout(GRACE, driven).await;
                 return;
             }
             Err(_) => {}
