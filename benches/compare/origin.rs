@@ -1,7 +1,7 @@
 //! The origins: four HTTP/1.1 servers in one process on one thread, as cheap as they can be made,
 //! because they share a core with the load. A response is prepared once and named by the last
 //! segment of the path: `64k` and `1m` are bodies of these sizes, `chunks` is `1m` in chunks of
-//! 16 KiB, `inspect` is the request head as it arrived, everything else is 128 bytes that begin with
+//! 16 KiB, `close` ends the connection, `inspect` is the request head as it arrived, everything else is 128 bytes that begin with
 //! the origin's name.
 //!
 //! A request's body has a length, and is read and forgotten before the response. Level-triggered
@@ -147,6 +147,7 @@ impl Connection {
                 .iter()
                 .any(|f| f.name.eq_ignore_ascii_case("connection") && f.value.eq_ignore_ascii_case(b"close"));
             let path = request.path.unwrap_or_default();
+            self.is_closing |= path.ends_with("/close");
             let response = self.responses.choose(path, &self.received[..head], self.is_closing);
             let length = request.headers.iter().find(|f| f.name.eq_ignore_ascii_case("content-length"));
             let body = length.and_then(|f| str::from_utf8(f.value).ok()?.parse().ok()).unwrap_or(0);

@@ -105,7 +105,7 @@ const STREAMED: Scenario = Scenario {
 };
 
 /// All scenarios in the order in which they run.
-pub(crate) const ALL: [Scenario; 25] = [
+pub(crate) const ALL: [Scenario; 26] = [
     SMALL,
     Scenario {
         name: "s1r-20k",
@@ -130,6 +130,13 @@ pub(crate) const ALL: [Scenario; 25] = [
         what: "HTTP/1.1, a new client connection for each request",
         work: Work::ClosedLoop { connections: 64, is_closing: true },
         unit: Unit::CpuPerConnection,
+        ..SMALL
+    },
+    Scenario {
+        name: "s2o",
+        what: "HTTP/1.1 kept alive, a new server connection for each request",
+        path: "/close",
+        work: Work::ClosedLoop { connections: 64, is_closing: false },
         ..SMALL
     },
     BODIES,

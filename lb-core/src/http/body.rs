@@ -14,7 +14,7 @@ pub(crate) trait Source {
     /// Ready when there is payload to look at or the body has ended.
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>>;
 
-    /// Takes more memory where much is to come. To be called when all payload has been consumed.
+    /// Takes as much memory as what comes needs. To be called before it is looked for.
     fn make_room(&mut self, _resources: &Resources) {}
 
     /// The payload that [`Source::poll_payload`] announced.

@@ -18,7 +18,8 @@ pub(crate) struct Buffer {
     kept: usize,
     start: usize,
     end: usize,
-    was_filled: bool,
+    /// How much the last read brought.
+    last_read: usize,
     _counted: Option<Arc<()>>,
 }
 
@@ -36,7 +37,7 @@ pub(crate) enum Fill {
 impl Buffer {
     pub(crate) fn new(capacity: usize) -> Self {
         let bytes = vec![0; capacity].into_boxed_slice();
-        Self { bytes, kept: 0, start: 0, end: 0, was_filled: false, _counted: None }
+        Self { bytes, kept: 0, start: 0, end: 0, last_read: 0, _counted: None }
     }
 
     /// Likewise; for as long as it exists it holds `counted`, so that who makes them can tell how many there are.
@@ -67,9 +68,9 @@ impl Buffer {
         self.bytes.len()
     }
 
-    /// Whether the last read left no space, so that more is likely to wait.
-    pub(crate) fn was_filled(&self) -> bool {
-        self.was_filled
+    /// How much the last read brought.
+    pub(crate) fn last_read(&self) -> usize {
+        self.last_read
     }
 
     /// Forgets the first `count` filled bytes.
@@ -137,7 +138,7 @@ impl Buffer {
         let space_len = space.len().min(limit);
         let count = ready!(stream.poll_read(cx, &mut space[..space_len]))?;
         self.end += count;
-        self.was_filled = self.end == self.bytes.len();
+        self.last_read = count;
         Poll::Ready(Ok(if count == 0 { Fill::End } else { Fill::Bytes(count) }))
     }
 
@@ -150,13 +151,13 @@ impl Buffer {
         }
     }
 
-    /// Moves all that it holds to `larger`, which takes its place; what it was is returned, empty.
-    pub(crate) fn replace(&mut self, mut larger: Self) -> Self {
-        larger.bytes[..self.end].copy_from_slice(&self.bytes[..self.end]);
-        (larger.kept, larger.start, larger.end) = (self.kept, self.start, self.end);
-        let mut smaller = std::mem::replace(self, larger);
-        smaller.clear();
-        smaller
+    /// Moves all that it holds to `other`, which has room for it and takes its place; what it was is returned, empty.
+    pub(crate) fn replace(&mut self, mut other: Self) -> Self {
+        other.bytes[..self.end].copy_from_slice(&self.bytes[..self.end]);
+        (other.kept, other.start, other.end) = (self.kept, self.start, self.end);
+        let mut former = std::mem::replace(self, other);
+        former.clear();
+        former
     }
 
     /// Puts `bytes` behind what is filled, as a read would; false if they don't fit.
@@ -165,12 +166,13 @@ impl Buffer {
         let Some(space) = self.bytes.get_mut(self.end..self.end + bytes.len()) else { return false };
         space.copy_from_slice(bytes);
         self.end += bytes.len();
+        self.last_read = bytes.len();
         true
     }
 
     /// Forgets everything, the kept prefix too.
     pub(crate) fn clear(&mut self) {
-        (self.kept, self.start, self.end, self.was_filled) = (0, 0, 0, false);
+        (self.kept, self.start, self.end, self.last_read) = (0, 0, 0, 0);
     }
 }
 
@@ -214,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_one_takes_over_what_is_kept_and_filled() {
+    fn another_one_takes_over_what_is_kept_and_filled() {
         let mut buffer = filled(b"HEADbody", 8);
         buffer.keep(4);
         buffer.consume(1);
-        let smaller = buffer.replace(Buffer::new(16));
+        let former = buffer.replace(Buffer::new(16));
         assert_eq!((buffer.kept(), buffer.filled(), buffer.capacity()), (&b"HEAD"[..], &b"ody"[..], 16));
-        assert!(smaller.is_empty() && smaller.kept().is_empty());
+        assert!(former.is_empty() && former.kept().is_empty());
     }
 
     #[test]

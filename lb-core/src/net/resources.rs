@@ -18,6 +18,9 @@ const BULK_BUFFERS_RETAINED: usize = 16;
 /// No more than 8 MiB, however many clients read slowly: the others have buffers of the usual size.
 const BULK_BUFFERS: usize = 64;
 
+/// Nearly all heads are shorter.
+const MAX_KEPT: usize = 4 * 1024;
+
 /// Queues hold heads; one that had to grow beyond this is not kept.
 const QUEUE_SIZE: usize = 2 * 1024;
 const QUEUE_RETAINED_SIZE: usize = 16 * 1024;
@@ -31,12 +34,8 @@ const PIPES_RETAINED: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Resources {
     heap: Mutex<Heap>,
-    pipes: Pool<Pipe>,
-    /// Held by each pipe.
-    counted: Arc<()>,
-    bulk_buffers: Pool<Buffer>,
-    /// Held by each of those.
-    bulk_counted: Arc<()>,
+    pipes: CountedPool<Pipe>,
+    bulk_buffers: CountedPool<Buffer>,
 }
 
 /// What is free. One lock for both kinds, as connections take one of each.
@@ -60,10 +59,8 @@ impl Resources {
                 buffers: Vec::with_capacity(BUFFERS_RETAINED),
                 queues: Vec::with_capacity(QUEUES_RETAINED),
             }),
-            pipes: Pool::new(PIPES_RETAINED),
-            counted: Arc::default(),
-            bulk_buffers: Pool::new(BULK_BUFFERS_RETAINED),
-            bulk_counted: Arc::default(),
+            pipes: CountedPool::new(PIPES_RETAINED),
+            bulk_buffers: CountedPool::new(BULK_BUFFERS_RETAINED),
         }
     }
 
@@ -90,18 +87,26 @@ impl Resources {
 
     /// A large buffer, unless too many are lent.
     pub(crate) fn take_bulk_buffer(&self) -> Option<Buffer> {
-        self.bulk_buffers.take().or_else(|| {
-            let is_free = Arc::strong_count(&self.bulk_counted) <= BULK_BUFFERS;
-            is_free.then(|| Buffer::counted(BULK_BUFFER_SIZE, &self.bulk_counted))
+        self.bulk_buffers.free.take().or_else(|| {
+            let may_be_more = self.bulk_buffers.count() < BULK_BUFFERS;
+            may_be_more.then(|| Buffer::counted(BULK_BUFFER_SIZE, &self.bulk_buffers.token))
         })
     }
 
-    /// Lends a large buffer in place of `buffer`, with what that holds, unless too many are lent.
-    pub(crate) fn enlarge(&self, buffer: &mut Buffer) {
-        if buffer.capacity() < BULK_BUFFER_SIZE
-            && let Some(larger) = self.take_bulk_buffer()
-        {
-            self.put_buffer(buffer.replace(larger));
+    /// Lends a large buffer in place of one that the last read nearly filled: more is likely to wait. Takes it back
+    /// when a read brings no more than the usual one holds: who sends little for hours needs none. Nothing but the
+    /// prefix may be in the buffer.
+    pub(crate) fn fit(&self, buffer: &mut Buffer) {
+        let is_bulk = buffer.capacity() >= BULK_BUFFER_SIZE;
+        let fitting = if !is_bulk && buffer.last_read() >= BUFFER_SIZE - MAX_KEPT {
+            self.take_bulk_buffer()
+        } else if is_bulk && buffer.last_read() < BUFFER_SIZE && buffer.kept().len() <= MAX_KEPT {
+            Some(self.take_buffer())
+        } else {
+            None
+        };
+        if let Some(fitting) = fitting {
+            self.put_buffer(buffer.replace(fitting));
         }
     }
 
@@ -109,7 +114,7 @@ impl Resources {
     pub(crate) fn put_buffer(&self, mut buffer: Buffer) {
         if buffer.capacity() == BULK_BUFFER_SIZE {
             buffer.clear();
-            self.bulk_buffers.put(buffer);
+            self.bulk_buffers.free.put(buffer);
         } else {
             self.heap().put_buffer(buffer);
         }
@@ -124,17 +129,17 @@ impl Resources {
     }
 
     pub(crate) fn take_pipe(&self) -> io::Result<Pipe> {
-        self.pipes.take().map_or_else(|| Pipe::new(PIPE_SIZE, &self.counted), Ok)
+        self.pipes.free.take().map_or_else(|| Pipe::new(PIPE_SIZE, &self.pipes.token), Ok)
     }
 
     /// Takes back a pipe, which must be empty: bytes left in it would reach a stranger.
     pub(crate) fn put_pipe(&self, pipe: Pipe) {
-        self.pipes.put(pipe);
+        self.pipes.free.put(pipe);
     }
 
     /// How many pipes there are that nobody has given back.
     pub(crate) fn pipes_lent(&self) -> usize {
-        (Arc::strong_count(&self.counted) - 1).saturating_sub(self.pipes.count())
+        self.pipes.count().saturating_sub(self.pipes.free.count())
     }
 
     /// As with a [`Pool`], nobody else ever takes this lock.
@@ -164,6 +169,24 @@ impl Heap {
             queue.clear();
             self.queues.push(queue);
         }
+    }
+}
+
+/// Lent things of which it is known how many there are.
+#[derive(Debug)]
+struct CountedPool<T> {
+    free: Pool<T>,
+    /// Held by each thing, free or lent.
+    token: Arc<()>,
+}
+
+impl<T> CountedPool<T> {
+    fn new(retain: usize) -> Self {
+        Self { free: Pool::new(retain), token: Arc::default() }
+    }
+
+    fn count(&self) -> usize {
+        Arc::strong_count(&self.token) - 1
     }
 }
 
@@ -217,6 +240,28 @@ mod tests {
         buffer.grow(2 * BUFFER_SIZE);
         resources.put_buffer(buffer);
         assert_eq!(resources.take_buffer().capacity(), BUFFER_SIZE);
+    }
+
+    #[test]
+    fn a_large_buffer_is_lent_for_as_long_as_reads_need_it() {
+        let resources = Resources::new();
+        let mut buffer = resources.take_buffer();
+        let mut read = |head: usize, body: usize| {
+            assert!(buffer.push(&vec![0; head]));
+            buffer.keep(head);
+            assert!(buffer.push(&vec![0; body]));
+            buffer.consume(body);
+            resources.fit(&mut buffer);
+            assert_eq!(buffer.kept().len(), head);
+            buffer.release();
+            buffer.capacity()
+        };
+        assert_eq!(read(100, 8 * 1024), BUFFER_SIZE);
+        assert_eq!(read(100, BUFFER_SIZE - 100), BULK_BUFFER_SIZE);
+        assert_eq!(read(100, 2 * BUFFER_SIZE), BULK_BUFFER_SIZE);
+        // A head that the usual one has no room for.
+        assert_eq!(read(BUFFER_SIZE, 10), BULK_BUFFER_SIZE);
+        assert_eq!(read(100, 10), BUFFER_SIZE);
     }
 
     #[test]

@@ -214,17 +214,15 @@ impl Incoming {
         }
     }
 
-    /// As [`Source::make_room`](crate::http::body::Source::make_room): as soon as a read has left no space.
+    /// As [`Source::make_room`](crate::http::body::Source::make_room).
     pub(crate) fn make_room(&mut self, resources: &Resources) {
-        if !self.buffer.was_filled() || !self.buffer.is_empty() {
-            return;
-        }
-        let is_long = match &self.body {
-            Body::Length { left } => *left > self.buffer.capacity() as u64,
-            Body::Chunked { is_ended, .. } | Body::UntilClose { is_ended } => !is_ended,
+        let to_come = match &self.body {
+            Body::Length { left } => *left,
+            Body::Chunked { is_ended: true, .. } | Body::UntilClose { is_ended: true } => 0,
+            Body::Chunked { .. } | Body::UntilClose { .. } => u64::MAX,
         };
-        if is_long {
-            resources.enlarge(&mut self.buffer);
+        if self.buffer.is_empty() && to_come > self.buffer.capacity() as u64 {
+            resources.fit(&mut self.buffer);
         }
     }
 
