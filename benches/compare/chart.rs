@@ -25,6 +25,12 @@ struct Group {
 /// Above this a bar is cut and says so by its number: Envoy would dwarf what is to be compared.
 const HIGHEST: f64 = 2.5;
 
+/// Groups beside each other; more make a further row.
+const ROW: usize = 8;
+
+/// Room for the names of the colours, in groups.
+const LEGEND: f64 = 0.5;
+
 /// Draws an SVG; nothing where no scenario has HAProxy as a reference.
 pub(crate) fn draw(all: &[Findings], path: &Path) -> Result<(), Error> {
     let groups: Vec<Group> = all.iter().filter_map(group).collect();
@@ -33,8 +39,10 @@ pub(crate) fn draw(all: &[Findings], path: &Path) -> Result<(), Error> {
     }
     // A bar is as wide as its number.
     let bars = groups.iter().map(|group| group.bars.len()).max().unwrap_or(0);
-    let width = u32::try_from(160 + (32 + 26 * bars) * groups.len()).unwrap_or(2_000);
-    let area = SVGBackend::new(path, (width, 420)).into_drawing_area();
+    let width = 190 + (24 + 26 * bars) * groups.len().min(ROW);
+    let size = (width, 50 + 280 * groups.len().div_ceil(ROW));
+    let size = (u32::try_from(size.0).unwrap_or(2_000), u32::try_from(size.1).unwrap_or(2_000));
+    let area = SVGBackend::new(path, size).into_drawing_area();
     draw_groups(&area, &groups).map_err(|error| Error::Chart(error.to_string()))
 }
 
@@ -68,12 +76,23 @@ type Drawn = Result<(), Box<dyn std::error::Error>>;
 fn draw_groups(area: &DrawingArea<SVGBackend<'_>, Shift>, groups: &[Group]) -> Drawn {
     area.fill(&WHITE)?;
     let title = "cost of a request, a connection or a byte beside HAProxy (1.0); less is better";
+    let below = area.titled(title, ("sans-serif", 18))?;
+    let rows = groups.chunks(ROW);
+    for (row, part) in rows.clone().zip(below.split_evenly((rows.len(), 1))) {
+        draw_row(&part, row, groups)?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// One row of the picture, as wide as a full one.
+fn draw_row(area: &DrawingArea<SVGBackend<'_>, Shift>, groups: &[Group], all: &[Group]) -> Drawn {
+    let width = all.len().min(ROW) as f64;
     let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 18))
-        .margin(12)
+        .margin(8)
         .x_label_area_size(28)
         .y_label_area_size(44)
-        .build_cartesian_2d(0.0..groups.len() as f64, 0.0..HIGHEST * 1.12)?;
+        .build_cartesian_2d(0.0..width + LEGEND, 0.0..HIGHEST * 1.12)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -104,13 +123,12 @@ fn draw_groups(area: &DrawingArea<SVGBackend<'_>, Shift>, groups: &[Group]) -> D
             }))?;
         }
     }
-    chart.draw_series(LineSeries::new([(0.0, 1.0), (groups.len() as f64, 1.0)], BLACK.stroke_width(1)))?;
+    chart.draw_series(LineSeries::new([(0.0, 1.0), (width, 1.0)], BLACK.stroke_width(1)))?;
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperRight)
         .border_style(BLACK.mix(0.3))
         .draw()?;
-    area.present()?;
     Ok(())
 }
 
