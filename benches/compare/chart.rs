@@ -40,9 +40,9 @@ pub(crate) fn draw(all: &[Findings], path: &Path) -> Result<(), Error> {
     // A bar is as wide as its number.
     let bars = groups.iter().map(|group| group.bars.len()).max().unwrap_or(0);
     let width = 190 + (24 + 26 * bars) * groups.len().min(ROW);
-    let size = (width, 50 + 280 * groups.len().div_ceil(ROW));
-    let size = (u32::try_from(size.0).unwrap_or(2_000), u32::try_from(size.1).unwrap_or(2_000));
-    let area = SVGBackend::new(path, size).into_drawing_area();
+    let height = 50 + 280 * groups.len().div_ceil(ROW);
+    let points = |length| u32::try_from(length).unwrap_or(2_000);
+    let area = SVGBackend::new(path, (points(width), points(height))).into_drawing_area();
     draw_groups(&area, &groups).map_err(|error| Error::Chart(error.to_string()))
 }
 

@@ -1,8 +1,8 @@
 //! The origins: four HTTP/1.1 servers in one process on one thread, as cheap as they can be made,
 //! because they share a core with the load. A response is prepared once and named by the last
 //! segment of the path: `64k` and `1m` are bodies of these sizes, `chunks` is `1m` in chunks of
-//! 16 KiB, `close` ends the connection, `inspect` is the request head as it arrived, everything else is 128 bytes that begin with
-//! the origin's name.
+//! 16 KiB, `close` ends the connection, `inspect` is the request head as it arrived, everything else
+//! is 128 bytes that begin with the origin's name.
 //!
 //! A request's body has a length, and is read and forgotten before the response. Level-triggered
 //! epoll: one read, one write a request.
@@ -109,7 +109,7 @@ struct Connection {
     received: Vec<u8>,
     /// How much of the request's body is still to come; its response waits in `pending`.
     uploading: usize,
-    /// A response and how much of it is written; while there is one, nothing is read.
+    /// A response and how much of it is written; while there is one, nothing but the request's body is read.
     pending: Option<(Rc<[u8]>, usize)>,
     is_closing: bool,
     interest: EventFlags,

@@ -63,7 +63,8 @@ fn origins(address: SocketAddr, path: &str) -> Result<BTreeSet<String>, Error> {
             )));
         }
         // Where the body is chunked, its name is not in the first line.
-        origins.insert(body.lines().find(|line| NAMES.contains(line)).unwrap_or_default().to_owned());
+        let name = body.lines().find(|line| NAMES.contains(line)).or_else(|| body.lines().next());
+        origins.insert(name.unwrap_or_default().to_owned());
     }
     Ok(origins)
 }

@@ -95,6 +95,15 @@ const SECURE: Scenario = Scenario {
     ..SMALL
 };
 
+const SEALED: Scenario = Scenario {
+    name: "s5bulk",
+    what: "TLS 1.3, responses of 1 MiB, 16 connections",
+    path: "/1m",
+    work: Work::ClosedLoop { connections: 16, is_closing: false },
+    unit: Unit::CpuPerGigabyte,
+    ..SECURE
+};
+
 const STREAMED: Scenario = Scenario {
     name: "s6bulk",
     what: "HTTP/2 over TLS, responses of 1 MiB, 16 connections of 4 streams",
@@ -178,22 +187,13 @@ pub(crate) const ALL: [Scenario; 26] = [
         unit: Unit::CpuPerConnection,
         ..SECURE
     },
-    Scenario {
-        name: "s5bulk",
-        what: "TLS 1.3, responses of 1 MiB, 16 connections",
-        path: "/1m",
-        work: Work::ClosedLoop { connections: 16, is_closing: false },
-        unit: Unit::CpuPerGigabyte,
-        ..SECURE
-    },
+    SEALED,
     Scenario {
         name: "s5u",
         what: "TLS 1.3, uploads of 1 MiB, 16 connections",
         path: "/upload",
-        work: Work::ClosedLoop { connections: 16, is_closing: false },
         upload: 1024 * 1024,
-        unit: Unit::CpuPerGigabyte,
-        ..SECURE
+        ..SEALED
     },
     Scenario {
         name: "s6",

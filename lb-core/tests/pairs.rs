@@ -12,11 +12,10 @@ use std::sync::{Arc, mpsc};
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, PATIENCE, Running, Wire, pattern};
 use lb_core::tls::{Origination, Termination};
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsAcceptor;
 
 use pair_table::{Client, Got, Outcome, ROWS, Row, Seen, Server};
 use rig::Authority;
@@ -124,9 +123,7 @@ impl Stage {
                 // By default a hundred tiny frames that wait are too many for it.
                 builder.data_frame_budget(1 << 20);
                 let connection = if is_secure {
-                    let connector = TlsConnector::from(tls().protocol("h2").config());
-                    let name = ServerName::try_from("shop.example").unwrap();
-                    let stream = connector.connect(name, stream).await.unwrap();
+                    let stream = tls().protocol("h2").shake_hands(stream, "shop.example").await;
                     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
                     h2_client::Client::over(stream, &builder).await
                 } else {

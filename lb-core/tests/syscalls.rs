@@ -54,10 +54,7 @@ fn a_request_in_steady_state_costs_two_reads_and_two_writes() {
 
 #[test]
 fn a_megabyte_costs_a_few_dozen_calls() {
-    let origin = Origin::answering(|_: &Message| {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {MEGABYTE}\r\n\r\n");
-        [head.as_bytes(), &pattern(MEGABYTE)].concat()
-    });
+    let origin = of_megabytes();
     for role in ["http", "tcp"] {
         let Some(trace) = traced(role, &origin, BODIES, |_, client| {
             let response = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
@@ -101,10 +98,7 @@ fn a_megabyte_in_chunks_costs_a_few_dozen_calls() {
 #[cfg(feature = "tls")]
 #[test]
 fn a_megabyte_over_http2_costs_a_few_dozen_calls() {
-    let origin = Origin::answering(|_: &Message| {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {MEGABYTE}\r\n\r\n");
-        [head.as_bytes(), &pattern(MEGABYTE)].concat()
-    });
+    let origin = of_megabytes();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut client = None;
     let Some(trace) = traced("http2", &origin, BODIES, |proxy, _| {
@@ -149,6 +143,14 @@ fn the_last_bytes_of_a_connection_share_a_segment_with_its_end() {
     ask("/%zz", 400);
 }
 
+/// Answers everything with a megabyte, whose length it says.
+fn of_megabytes() -> Origin {
+    Origin::answering(|_: &Message| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {MEGABYTE}\r\n\r\n");
+        [head.as_bytes(), &pattern(MEGABYTE)].concat()
+    })
+}
+
 /// The system calls of a proxy, as strace tells them, while `exchange` is done `times` times; it was done before.
 /// None, and said, where strace is missing or may not trace.
 fn traced(
@@ -187,9 +189,7 @@ fn traced(
 mod secure {
     use lb_core::prelude::*;
     use lb_core::tls::Termination;
-    use rustls::pki_types::ServerName;
     use tokio::net::TcpStream;
-    use tokio_rustls::TlsConnector;
 
     use super::{h2_client, rig};
 
@@ -205,10 +205,9 @@ mod secure {
         let window = u32::try_from(window).unwrap();
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window).initial_connection_window_size(window);
-        let connector = TlsConnector::from(rig::Client::believing_anybody().protocol("h2").config());
-        let stream = TcpStream::connect(address).await.unwrap();
-        let name = ServerName::try_from("shop.example").unwrap();
-        h2_client::Client::over(connector.connect(name, stream).await.unwrap(), &builder).await
+        let tls = rig::Client::believing_anybody().protocol("h2");
+        let stream = tls.shake_hands(TcpStream::connect(address).await.unwrap(), "shop.example").await;
+        h2_client::Client::over(stream, &builder).await
     }
 }
 

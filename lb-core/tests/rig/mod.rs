@@ -256,6 +256,16 @@ impl Client {
         Arc::new(self.config.clone())
     }
 
+    /// Shakes hands over a stream of the event loop.
+    pub(crate) async fn shake_hands(
+        &self,
+        stream: tokio::net::TcpStream,
+        name: &'static str,
+    ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        let name = ServerName::try_from(name).unwrap();
+        tokio_rustls::TlsConnector::from(self.config()).connect(name, stream).await.unwrap()
+    }
+
     /// Connects and shakes hands.
     pub(crate) fn connect(&self, address: &str, name: &str) -> Stream {
         self.try_connect(address, name).unwrap()
