@@ -31,9 +31,9 @@ pub(crate) trait Source {
         None
     }
 
-    /// How many bytes will be [`unread`](Source::unread) behind the payload, if some of them have arrived; 0 if not.
-    fn behind_payload(&mut self, _cx: &mut Context<'_>) -> u64 {
-        0
+    /// What has arrived behind the payload.
+    fn behind_payload(&mut self, _cx: &mut Context<'_>) -> Behind {
+        Behind::Nothing
     }
 
     /// Tells that `count` bytes of [`Source::unread`] were read past it; `is_ended`: so was the stream's end.
@@ -63,9 +63,8 @@ pub(crate) trait Sink {
         Ok(Pressed::default())
     }
 
-    /// Has the next payload wait for what comes right behind it by [`unframed`](Sink::unframed), so that they share
-    /// segments; false where it can't.
-    fn hold_back(&mut self) -> bool {
+    /// Has the next payload wait for what is behind it, so that they share segments; false where it can't.
+    fn hold_back(&mut self, _behind: Behind) -> bool {
         false
     }
 
@@ -91,6 +90,17 @@ pub(crate) enum Payload {
     Some { is_last: bool },
     /// Nothing more.
     End,
+}
+
+/// What comes right behind a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Nothing, or nothing yet.
+    Nothing,
+    /// More payload, once this is consumed.
+    Payload,
+    /// So many bytes that will be [`Source::unread`], of which some are there.
+    Unread(u64),
 }
 
 /// Why a source failed.
@@ -218,10 +228,19 @@ impl Transfer {
         is_last: bool,
     ) -> Poll<io::Result<()>> {
         self.blocked = Blocked::Sink;
-        // Head and first bytes alone would be a short segment. 1 MiB bodies over loopback, with BBR for congestion
-        // control: a quarter fewer a second.
-        if self.pump.is_none() && source.behind_payload(cx) > PUMP_ABOVE && sink.hold_back() {
-            self.pump = Some(Pump::awaited().gathering(self.gathers));
+        // Head and first bytes alone would be a short segment, and a segment costs more than a system call. 1 MiB bodies
+        // over loopback, with BBR for congestion control: a quarter fewer a second.
+        let behind = source.behind_payload(cx);
+        match behind {
+            Behind::Unread(length) if self.pump.is_none() && length > PUMP_ABOVE => {
+                if sink.hold_back(behind) {
+                    self.pump = Some(Pump::awaited().gathering(self.gathers));
+                }
+            }
+            Behind::Payload => {
+                sink.hold_back(behind);
+            }
+            Behind::Nothing | Behind::Unread(_) => {}
         }
         let payload = source.payload();
         let is_whole = payload.len();

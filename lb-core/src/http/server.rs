@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::body::{Payload, Sink, Source, SourceError};
+use super::body::{Behind, Payload, Sink, Source, SourceError};
 use super::ends::{HeadError, HeadLimits, ServerEnd};
 use super::h1::Connection;
 use super::h2::{PROTOCOL, SentStream, Sessions, Slot};
@@ -214,7 +214,7 @@ impl Source for Server {
         either!(self, end => end.unread())
     }
 
-    fn behind_payload(&mut self, cx: &mut Context<'_>) -> u64 {
+    fn behind_payload(&mut self, cx: &mut Context<'_>) -> Behind {
         either!(self, end => end.behind_payload(cx))
     }
 
@@ -238,8 +238,8 @@ impl Sink for Server {
         either!(self, end => Sink::poll_flush(end, cx))
     }
 
-    fn hold_back(&mut self) -> bool {
-        either!(self, end => end.hold_back())
+    fn hold_back(&mut self, behind: Behind) -> bool {
+        either!(self, end => end.hold_back(behind))
     }
 
     fn unframed(&mut self) -> Option<&mut Stream> {

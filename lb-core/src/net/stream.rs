@@ -123,7 +123,8 @@ impl Stream {
     }
 
     /// As [`poll_write`](Self::poll_write), with more to come at once, or the end: on a TCP socket what fills no segment
-    /// waits for it, or for [`push`](Self::push), or a fifth of a second (tcp(7), of `TCP_CORK`).
+    /// waits for it, or for [`push`](Self::push), or a fifth of a second (tcp(7), of `TCP_CORK`). Under TLS it waits for
+    /// the next write or [`poll_flush`](Self::poll_flush).
     pub(crate) fn poll_write_more(
         &mut self,
         cx: &mut Context<'_>,
@@ -143,14 +144,13 @@ impl Stream {
                         written => return Poll::Ready(written),
                     }
                 }
-                _ => return self.poll_write(cx, slices),
+                _ => return self.poll_gather(cx, slices),
             }
         }
     }
 
     /// As [`poll_write`](Self::poll_write), with more to come before the next [`poll_flush`](Self::poll_flush): under
     /// TLS several writes share a system call.
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only HTTP/2 writes so"))]
     pub(crate) fn poll_gather(
         &mut self,
         cx: &mut Context<'_>,

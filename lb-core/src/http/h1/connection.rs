@@ -10,7 +10,7 @@ use super::encode::{
 };
 use super::incoming::Incoming;
 use super::outgoing::{Encoder, Outgoing};
-use crate::http::body::{Payload, Pressed, Sink, Source, SourceError};
+use crate::http::body::{Behind, Payload, Pressed, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::head::{Asked, BodyLength, RequestHead, ResponseHead};
 use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse, Persistence};
@@ -245,12 +245,12 @@ impl Source for Connection {
         Some((&mut self.stream, left))
     }
 
-    fn behind_payload(&mut self, cx: &mut Context<'_>) -> u64 {
+    fn behind_payload(&mut self, cx: &mut Context<'_>) -> Behind {
         let behind = self.incoming.behind_payload();
         if behind > 0 && self.stream.can_splice() && self.stream.poll_read_ready(cx).is_ready() {
-            behind
+            Behind::Unread(behind)
         } else {
-            0
+            Behind::Nothing
         }
     }
 
@@ -278,8 +278,8 @@ impl Sink for Connection {
         self.outgoing.press(&mut self.stream, payload)
     }
 
-    fn hold_back(&mut self) -> bool {
-        self.stream.can_splice() && self.outgoing.hold_back()
+    fn hold_back(&mut self, behind: Behind) -> bool {
+        (self.stream.can_splice() || behind == Behind::Payload) && self.outgoing.hold_back(behind)
     }
 
     fn unframed(&mut self) -> Option<&mut Stream> {

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Write};
 use std::task::{Context, Poll, ready};
 
-use crate::http::body::Pressed;
+use crate::http::body::{Behind, Pressed};
 use crate::net::Stream;
 
 /// The writing half of an HTTP/1 connection.
@@ -102,8 +102,12 @@ impl Outgoing {
     }
 
     /// As [`Sink::hold_back`](crate::http::body::Sink::hold_back).
-    pub(crate) fn hold_back(&mut self) -> bool {
-        self.holds_back = self.encoder == Encoder::Plain;
+    pub(crate) fn hold_back(&mut self, behind: Behind) -> bool {
+        self.holds_back = match behind {
+            Behind::Nothing => false,
+            Behind::Payload => true,
+            Behind::Unread(_) => self.encoder == Encoder::Plain,
+        };
         self.holds_back
     }
 
@@ -123,7 +127,11 @@ impl Outgoing {
             // What does not go now goes when the queue is flushed, at the latest behind the body's end.
             return match self.poll_flush(cx, stream) {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                _ => Poll::Ready(Ok(payload.len())),
+                _ => {
+                    // It may be that nothing comes behind what is flushed later.
+                    self.holds_back = false;
+                    Poll::Ready(Ok(payload.len()))
+                }
             };
         }
         match self.encoder {
@@ -154,6 +162,7 @@ impl Outgoing {
 
     /// As [`Sink::press`](crate::http::body::Sink::press). One write, of the queue or else of `payload`.
     pub(crate) fn press(&mut self, stream: &mut Stream, payload: &[u8]) -> io::Result<Pressed> {
+        self.holds_back = false;
         if !stream.is_flushed() {
             // What it will take of the payload then shows by itself.
             let has_written = stream.press(&[])? > 0;

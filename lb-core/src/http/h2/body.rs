@@ -7,15 +7,17 @@ use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream};
 use http::HeaderMap;
 
-use crate::http::body::{Payload, SourceError};
+use crate::http::body::{Behind, Payload, SourceError};
 use crate::http::h1::is_forbidden_trailer;
 
-/// A body: one frame's payload at a time. What is taken of it is given back to the peer's window then, so that no
-/// more waits in memory than the window allows.
+/// A body: one frame's payload at a time, and a look at the next. What is taken of it is given back to the peer's window
+/// then, so that no more waits in memory than the window allows.
 #[derive(Debug)]
 pub(super) struct Body {
     stream: RecvStream,
     frame: Bytes,
+    /// Looked at before its turn. Never empty.
+    next: Option<Bytes>,
     /// Received and not given back to the peer's window.
     owed: usize,
     replay: Option<Replay>,
@@ -47,6 +49,7 @@ impl Body {
         Self {
             stream,
             frame: Bytes::new(),
+            next: None,
             owed: 0,
             replay: None,
             trailers: Vec::new(),
@@ -86,6 +89,11 @@ impl Body {
         self.is_ended && self.frame.is_empty() && !self.has_replay()
     }
 
+    /// Whether nothing will be received any more.
+    fn is_received(&self) -> bool {
+        self.next.is_none() && self.stream.is_end_stream()
+    }
+
     fn has_replay(&self) -> bool {
         self.replay.as_ref().is_some_and(|replay| replay.taken < replay.frames.len())
     }
@@ -104,7 +112,7 @@ impl Body {
     pub(super) fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
         loop {
             if !self.frame.is_empty() {
-                let is_last = self.stream.is_end_stream() && !self.has_replay();
+                let is_last = self.is_received() && !self.has_replay();
                 return Poll::Ready(Ok(Payload::Some { is_last }));
             }
             if let Some(replay) = &mut self.replay
@@ -117,7 +125,7 @@ impl Body {
             if self.is_ended {
                 return Poll::Ready(Ok(Payload::End));
             }
-            match ready!(self.stream.poll_data(cx)) {
+            match ready!(self.poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     self.account(&frame)?;
                     self.frame = self.gather(cx, frame)?;
@@ -134,13 +142,30 @@ impl Body {
         }
     }
 
+    /// The next frame. An end or an error is told again to the next who asks.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        match self.next.take() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => self.stream.poll_data(cx),
+        }
+    }
+
+    pub(super) fn behind_payload(&mut self, cx: &mut Context<'_>) -> Behind {
+        if self.has_replay() {
+            return Behind::Payload;
+        }
+        if let Poll::Ready(Some(Ok(frame))) = self.poll_frame(cx) {
+            self.next = Some(frame).filter(|frame| !frame.is_empty());
+        }
+        if self.next.is_some() { Behind::Payload } else { Behind::Nothing }
+    }
+
     /// Joins tiny frames that have come already: each would be one of its own on the other side, where the memory
     /// that it costs is counted against whoever sends it.
     fn gather(&mut self, cx: &mut Context<'_>, frame: Bytes) -> Result<Bytes, SourceError> {
         let mut gathered = None;
         while gathered.as_ref().map_or(frame.len(), Vec::len) < TINY {
-            // The end, or an error, is there for the next who asks.
-            let Poll::Ready(Some(Ok(next))) = self.stream.poll_data(cx) else { break };
+            let Poll::Ready(Some(Ok(next))) = self.poll_frame(cx) else { break };
             self.account(&next)?;
             gathered.get_or_insert_with(|| frame.to_vec()).extend_from_slice(&next);
         }
@@ -168,7 +193,7 @@ impl Body {
         let _ = self.stream.flow_control().release_capacity(release);
         if self.frame.is_empty() {
             self.frame = Bytes::new();
-            self.is_ended |= self.stream.is_end_stream();
+            self.is_ended |= self.is_received();
         }
     }
 

@@ -24,7 +24,7 @@ use crate::net::{Said, Secure, Stream, linger};
 /// for no fewer than 100.
 const MAX_STREAMS: u32 = 100;
 /// What a client may send of one body, and of all its bodies, before some of it has been passed on.
-const STREAM_WINDOW: u32 = 128 * 1024;
+const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What waits in memory of one response for a client that is slower than its server.
 const SEND_BUFFER: usize = 64 * 1024;

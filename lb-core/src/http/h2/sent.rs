@@ -18,7 +18,7 @@ use super::head::{append, append_field, fields_of_lines, read_response};
 use super::outbound::Outbound;
 use super::sessions::Slot;
 use super::websocket;
-use crate::http::body::{Payload, Sink, Source, SourceError};
+use crate::http::body::{Behind, Payload, Sink, Source, SourceError};
 use crate::http::ends::{HeadError, HeadLimits, ParseError, ServerEnd};
 use crate::http::head::{Asked, BodyLength, ResponseHead, values};
 use crate::http::outgoing::OutgoingRequest;
@@ -245,6 +245,10 @@ impl Source for SentStream {
 
     fn payload(&self) -> &[u8] {
         self.body.as_ref().map_or(&[], Body::payload)
+    }
+
+    fn behind_payload(&mut self, cx: &mut Context<'_>) -> Behind {
+        self.body.as_mut().map_or(Behind::Nothing, |body| body.behind_payload(cx))
     }
 
     fn consume(&mut self, count: usize) {

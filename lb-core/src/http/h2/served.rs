@@ -16,7 +16,7 @@ use super::connection::Origin;
 use super::head::{append, append_field, read_request};
 use super::outbound::Outbound;
 use super::websocket;
-use crate::http::body::{Payload, Sink, Source, SourceError};
+use crate::http::body::{Behind, Payload, Sink, Source, SourceError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits};
 use crate::http::head::{BodyLength, RequestHead, ResponseHead, values};
 use crate::http::outgoing::{OutgoingReply, OutgoingResponse, Persistence, interim_fields};
@@ -287,6 +287,10 @@ impl Source for ServedStream {
 
     fn payload(&self) -> &[u8] {
         self.body.payload()
+    }
+
+    fn behind_payload(&mut self, cx: &mut Context<'_>) -> Behind {
+        self.body.behind_payload(cx)
     }
 
     fn consume(&mut self, count: usize) {
