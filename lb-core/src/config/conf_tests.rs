@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -13,14 +12,14 @@ fn conf() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf")
 }
 
-fn read(name: &str) -> Arc<Config> {
+fn read(name: &str) -> Config {
     let loaded = load(conf().join(name), |_| None).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.warnings, [], "{name}");
-    loaded.summary.config
+    loaded.summary.config()
 }
 
 fn parse(name: &str) -> Value {
-    serde_json::to_value(&*read(name)).unwrap()
+    serde_json::to_value(read(name)).unwrap()
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn what_full_toml_shows_as_a_default_is_one() {
                 [frontend.mail]\nmode = \"tcp\"\nlisten = \"127.0.0.1:2\"\nbackend = \"shop\"\n\
                 [backend.shop]\nservers = [{ address = \"web1:80\" }]\nhealth = {}\n";
     let bare = super::load_text("bare.toml", bare, |_| None).unwrap();
-    let bare = serde_json::to_value(&*bare.summary.config).unwrap();
+    let bare = serde_json::to_value(bare.summary.config()).unwrap();
     for table in ["global", "log"] {
         assert_eq!(full[table], bare[table], "{table}");
     }

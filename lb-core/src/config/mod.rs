@@ -6,7 +6,7 @@
 //! The way of a file: `source` reads it, the `toml` crate parses it into a tree with positions, `reader` walks the
 //! tree into the structs of `schema` (values with `${VAR}` replaced by `substitute`), `check` compares names and
 //! addresses across the whole, `compile` calls the builders. Two loaded configurations are compared in the words of
-//! the file by `changes`; `watch` says when to load again.
+//! the file by `changes`, each from its `summary`; `watch` says when to load again.
 
 mod changes;
 mod check;
@@ -17,6 +17,7 @@ mod reload;
 mod schema;
 mod source;
 mod substitute;
+mod summary;
 mod toml_errors;
 mod units;
 mod unsupported;
@@ -29,13 +30,13 @@ mod conf_tests;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use toml::de::DeTable;
 
 pub use self::diagnostics::{Diagnostic, Diagnostics};
 pub use self::reload::{ReloadError, Reloader};
 pub use self::schema::LogLevel;
+pub use self::summary::Summary;
 pub use self::watch::Watch;
 
 use self::diagnostics::Problems;
@@ -43,6 +44,7 @@ use self::reader::{Keys, Pass};
 use self::schema::{Config, Draft};
 use self::source::Source;
 use self::substitute::Environment;
+use self::summary::Variables;
 use crate::access_log::Format;
 use crate::proxy::ProxyBuilder;
 
@@ -55,7 +57,7 @@ use crate::proxy::ProxyBuilder;
 pub fn load(path: impl AsRef<Path>, env: impl Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
     let problems = Problems::default();
     let sources = source::read(path.as_ref(), &problems);
-    load_sources(&sources, &env, &problems)
+    load_sources(sources, &env, &problems)
 }
 
 /// As [`load`], from a text; `name` stands for the file in diagnostics, and relative names start from its directory.
@@ -68,7 +70,7 @@ pub fn load_text(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Diagnostics> {
     let source = Source::new(name.as_ref().to_owned(), text.into());
-    load_sources(&[source], &env, &Problems::default())
+    load_sources(vec![source], &env, &Problems::default())
 }
 
 /// A configuration without a problem.
@@ -97,52 +99,39 @@ pub struct LogSettings {
     pub access: Option<Format>,
 }
 
-/// What a configuration says, to be compared with another. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    config: Arc<Config>,
-    hash: String,
-}
-
-impl Summary {
-    /// What differs from `old`, a line each, in the words of the configuration; empty: nothing.
-    ///
-    /// ```
-    /// let config = |workers: &str| {
-    ///     let text = format!(
-    ///         "[global]\nworkers = {workers}\n[frontend.web]\nlisten = \"127.0.0.1:0\"\nbackend = \"shop\"\n\
-    ///          [backend.shop]\nservers = [\"10.0.0.1:80\"]\n"
-    ///     );
-    ///     lb_core::config::load_text("lb.toml", &text, |_| None)
-    /// };
-    /// let (old, new) = (config("2")?, config("3")?);
-    /// assert_eq!(new.summary.changes_since(&old.summary), ["global workers 2 -> 3"]);
-    /// # Ok::<(), lb_core::config::Diagnostics>(())
-    /// ```
-    pub fn changes_since(&self, old: &Self) -> Vec<String> {
-        changes::changes(&old.config, &self.config)
-    }
-
-    /// A short hash of everything that was read, in hexadecimal digits: it tells two configurations apart, and is
-    /// the same on every machine.
-    pub fn hash(&self) -> &str {
-        &self.hash
-    }
-
-    fn workers_differ(&self, old: &Self) -> bool {
-        self.config.global.workers != old.config.global.workers
-    }
-}
-
 fn load_sources(
-    sources: &[Source],
+    sources: Vec<Source>,
     env: &Environment<'_>,
     problems: &Problems,
 ) -> Result<Loaded, Diagnostics> {
+    let variables = Variables::default();
+    let is_read = problems.is_empty();
+    let noted = |name: &str| variables.note(name, env(name));
+    let (config, is_parsed) = parse(sources.iter().map(|source| source.text.as_str()), &noted, problems);
+    check::check(&config, is_read && is_parsed, problems);
+    let builder = compile::compile(&config, &sources, problems);
+    let hash = source::hash_of(&sources);
+    if !problems.is_empty() {
+        return Err(Diagnostics::new(problems.diagnostics(&sources), hash));
+    }
+    Ok(Loaded {
+        builder,
+        log: LogSettings { level: config.log.level, access: config.log.access.0 },
+        files: sources.iter().map(|source| source.path.clone()).collect(),
+        warnings: problems.warnings(&sources),
+        summary: Summary::new(sources, variables, &config, hash),
+    })
+}
+
+/// What `texts` say as one, and whether all of it could be told: what is no TOML becomes a problem and is left out.
+fn parse<'t>(
+    texts: impl Iterator<Item = &'t str>,
+    env: &Environment<'_>,
+    problems: &Problems,
+) -> (Config, bool) {
     let mut draft = Draft::default();
-    let mut is_whole = problems.is_empty();
-    for (file, source) in sources.iter().enumerate() {
-        let text = source.text.as_str();
+    let mut is_whole = true;
+    for (file, text) in texts.enumerate() {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             toml_errors::note(error, file, text, problems);
@@ -151,17 +140,5 @@ fn load_sources(
         let pass = Pass { file, text, is_whole: errors.is_empty(), env, problems };
         draft.add(Keys::root(&pass, table.get_ref()));
     }
-    let config = draft.finish();
-    check::check(&config, is_whole, problems);
-    let builder = compile::compile(&config, sources, problems);
-    if !problems.is_empty() {
-        return Err(Diagnostics::new(problems.diagnostics(sources), source::hash_of(sources)));
-    }
-    Ok(Loaded {
-        builder,
-        log: LogSettings { level: config.log.level, access: config.log.access.0 },
-        files: sources.iter().map(|source| source.path.clone()).collect(),
-        warnings: problems.warnings(sources),
-        summary: Summary { config: Arc::new(config), hash: source::hash_of(sources) },
-    })
+    (draft.finish(), is_whole)
 }

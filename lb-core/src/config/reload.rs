@@ -135,7 +135,8 @@ impl Reloader {
             let snapshot = (self.following.finish)(builder, log).snapshot()?;
             self.following.handle.apply(snapshot).await?;
         }
-        let changes = summary.changes_since(&state.running);
+        let (old, new) = (state.running.clone(), summary.clone());
+        let changes = blocking(move || new.changes_since(&old)).await;
         if summary.workers_differ(&state.running) {
             tracing::warn!("the number of workers changes only when the proxy is started again");
         }

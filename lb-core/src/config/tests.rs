@@ -360,8 +360,18 @@ fn variables_fill_strings_and_numbers() {
     let text =
         around("", "", "retries = \"${WEIGHT}\"\nforwarded = \"${NO:-false}\"\nbalance = \"${POLICY:-p2c}\"");
     let loaded = load_text("lb.toml", &text.replace("web1", "${HOST}"), env).unwrap();
-    let shop = &loaded.summary.config.backend["shop"];
+    let shop = &loaded.summary.config().backend["shop"];
     assert_eq!((shop.retries, shop.forwarded, shop.servers[0].name.as_str()), (7, false, "web9:80"));
+}
+
+#[test]
+fn a_summary_remembers_what_variables_were() {
+    let text = around("", "", "retries = \"${RETRIES}\"");
+    let summary = |retries: &str| load_text("lb.toml", &text, |_| Some(retries.to_owned())).unwrap().summary;
+    let (old, new) = (summary("2"), summary("3"));
+    assert_eq!(new.changes_since(&old), ["backend shop: retries 2 -> 3"]);
+    assert_eq!(new.changes_since(&new.clone()), [""; 0]);
+    assert!(!format!("{new:?}").contains("shop"));
 }
 
 #[test]
@@ -377,7 +387,8 @@ fn a_directory_is_merged_and_names_clash_across_files() {
     write("a.toml", "[frontend.web]\nlisten = \"0.0.0.0:80\"\nbackend = \"shop\"\n");
     write("b.toml", "[backend.shop]\nservers = [\"web1:80\"]\n");
     let loaded = load(dir.path(), env).unwrap();
-    assert_eq!((loaded.summary.config.frontend.len(), loaded.summary.config.backend.len()), (1, 1));
+    let config = loaded.summary.config();
+    assert_eq!((config.frontend.len(), config.backend.len()), (1, 1));
 
     write("c.toml", "[global]\n[backend.shop]\nservers = [\"web2:80\"]\n");
     write("d.toml", "[global]\nworkers = \"many\"\n[frontend.web]\n");
