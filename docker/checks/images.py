@@ -49,6 +49,8 @@ def of_binary(binary: Path) -> str:
         for file in (*libraries, CERTIFICATES):
             (image / file.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, image / file.lstrip("/"))
+        # The Dockerfile's is linked statically, and has none of them.
+        os.environ["LB_IMAGE_BESIDE"] = str(sum(Path(file).stat().st_size for file in libraries))
         text = last.replace("COPY --from=build /image /", "COPY image /")
         (Path(folder) / "Dockerfile").write_text(f"FROM scratch\n{text}")
         run("docker", "build", "-t", "lb-prebuilt", folder)
