@@ -3,7 +3,7 @@
 //! [`load`] reads a file or a directory, reports every problem at once as [`Diagnostics`], and turns what the file
 //! says into calls on the same public builders an embedder uses: what the file can do, the library can do.
 //!
-//! The way of a file: `source` reads it, the `toml` crate parses it into a tree with positions, `reader` walks the
+//! The way of a file: `files` reads it, the `toml` crate parses it into a tree with positions, `reader` walks the
 //! tree into the structs of `schema` (values with `${VAR}` replaced by `substitute`), `check` compares names and
 //! addresses across the whole, `compile` calls the builders. Two loaded configurations are compared in the words of
 //! the file by `changes`, each from its `summary`; `watch` says when to load again.
@@ -12,6 +12,7 @@ mod changes;
 mod check;
 mod compile;
 mod diagnostics;
+mod files;
 mod reader;
 mod reload;
 mod schema;
@@ -56,7 +57,7 @@ use crate::proxy::ProxyBuilder;
 /// Every problem of all files, sorted by position.
 pub fn load(path: impl AsRef<Path>, env: impl Fn(&str) -> Option<String>) -> Result<Loaded, Diagnostics> {
     let problems = Problems::default();
-    let sources = source::read(path.as_ref(), &problems);
+    let sources = files::read(path.as_ref(), &problems);
     load_sources(sources, &env, &problems)
 }
 

@@ -4,11 +4,11 @@
 //! over the workers are.
 
 use super::counter::{Counter, Level};
-use super::exposition::Samples;
 use super::handshake::HandshakeResult;
 use super::histogram::{Histogram, HistogramTotals};
 use super::names;
 use super::reason::Reason;
+use super::samples::Samples;
 use super::series::{Series, Shard, Sharded};
 
 /// Counters of a frontend.

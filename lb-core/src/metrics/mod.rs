@@ -28,6 +28,7 @@ mod handshake;
 mod histogram;
 mod names;
 mod reason;
+mod samples;
 mod series;
 
 use std::fmt;

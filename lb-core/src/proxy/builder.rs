@@ -1,31 +1,17 @@
 //! From frontends to a checked snapshot.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::frontend::Frontend;
 use super::run::Proxy;
+use super::snapshot::Snapshot;
 use super::worker::Workers;
 use super::{BuildError, BuildProblem};
 use crate::access_log::AccessLog;
-use crate::backend::Backend;
 use crate::sys::ListenAddress;
-
-/// The validated, immutable form of one whole configuration.
-#[derive(Clone)]
-pub struct Snapshot {
-    pub(super) frontends: Vec<Frontend>,
-    /// Every backend that a frontend uses, by name.
-    pub(super) backends: BTreeMap<Arc<str>, Backend>,
-    pub(super) workers: Workers,
-    pub(super) drain_timeout: Duration,
-    pub(super) max_connections: usize,
-    pub(super) admin: Option<SocketAddr>,
-    pub(super) access_log: Option<Arc<dyn AccessLog>>,
-}
 
 /// Puts a proxy together; see [`Proxy`].
 #[derive(Debug)]
@@ -68,6 +54,13 @@ impl Default for ProxyBuilder {
             access_log: None,
         };
         Self { snapshot, problems: Vec::new(), broken: None }
+    }
+}
+
+impl Proxy {
+    /// Starts putting a proxy together.
+    pub fn builder() -> ProxyBuilder {
+        ProxyBuilder::default()
     }
 }
 
@@ -167,14 +160,5 @@ impl ProxyBuilder {
                 self.problems.push(BuildProblem::DuplicateBackend(backend.name().to_string()));
             }
         }
-    }
-}
-
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("frontends", &self.frontends)
-            .field("backends", &self.backends)
-            .finish_non_exhaustive()
     }
 }

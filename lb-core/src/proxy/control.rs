@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::admin;
-use super::builder::Snapshot;
 use super::limit::ConnectionLimit;
 use super::running::{Means, Running};
+use super::snapshot::Snapshot;
 use super::status::{BackendStatus, ConfigStatus, FrontendStatus, ServerReport, Status};
 use super::worker::Worker;
 use super::{BindError, RunError};

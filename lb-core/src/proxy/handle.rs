@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::BindError;
 use super::admin::Control;
-use super::builder::Snapshot;
 use super::control::ControlPlane;
+use super::snapshot::Snapshot;
 use super::status::{ConfigStatus, Status};
 use crate::metrics::{EncodeError, Metrics};
 

@@ -18,18 +18,20 @@ mod listener;
 mod reserve;
 mod run;
 mod running;
+mod snapshot;
 pub mod status;
 mod tcp_mode;
 #[cfg(all(feature = "tls", feature = "http"))]
 mod tls_frontend;
 mod worker;
 
-pub use builder::{IntoFrontend, ProxyBuilder, Snapshot};
+pub use builder::{IntoFrontend, ProxyBuilder};
 pub use error::{BindError, BuildError, BuildProblem, RunError};
 pub use frontend::Frontend;
 pub use handle::Handle;
 #[cfg(feature = "http")]
 pub use http_mode::HttpFrontend;
 pub use run::Proxy;
+pub use snapshot::Snapshot;
 pub use tcp_mode::{TcpFrontend, TcpRoute};
 pub use worker::Workers;

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use super::builder::{ProxyBuilder, Snapshot};
 use super::control::{ControlPlane, Left};
+use super::snapshot::Snapshot;
 use super::{Handle, RunError};
 
 /// A proxy that is built and does not run yet.
@@ -25,11 +25,6 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts putting a proxy together.
-    pub fn builder() -> ProxyBuilder {
-        ProxyBuilder::default()
-    }
-
     pub(super) fn new(snapshot: Snapshot) -> Self {
         Self { handle: Handle(ControlPlane::new(snapshot)) }
     }
@@ -40,7 +35,7 @@ impl Proxy {
     }
 
     /// Binds, serves until `shutdown` resolves, then drains: nothing new is accepted, what is open may finish for as
-    /// long as [`ProxyBuilder::drain_timeout`] says.
+    /// long as [`ProxyBuilder::drain_timeout`](super::ProxyBuilder::drain_timeout) says.
     ///
     /// Runs on any tokio runtime, which does the control plane's work: health checks, discovery, the admin listener.
     /// Dropping the future stops the workers at once.

@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::BindError;
-use super::builder::Snapshot;
 use super::frontend::{Frontend, Seat};
 use super::limit::ConnectionLimit;
 use super::listener::{Acceptor, Destination};
 use super::reserve::Reserve;
+use super::snapshot::Snapshot;
 use super::worker::Worker;
 use crate::backend::{Backend, Roster};
 use crate::live::Live;

@@ -17,7 +17,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use crate::config::source::files_of;
+use crate::config::files::files_of;
 
 /// Links that lead to links; the kernel gives up at 40 (path_resolution(7)).
 const DEEPEST: usize = 40;

@@ -20,7 +20,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
 use self::eyes::{Eyes, Places};
-use super::source::{content_hash, files_of, read_bytes};
+use super::files::{files_of, read_bytes};
+use super::source::content_hash;
 
 /// Watches what a configuration was read from.
 ///

@@ -13,12 +13,13 @@ use tokio::time::Instant;
 
 use super::frames::Fault;
 use super::io::{Home, Io};
+use super::origin::Origin;
 use super::served::ServedStream;
 use crate::http::connection::Peer;
 use crate::http::exchange::{Exchange, Next};
 use crate::http::service::Service;
 use crate::http::upgraded::Upgraded;
-use crate::net::{Said, Secure, Stream, linger};
+use crate::net::{Stream, linger};
 
 /// Streams that a client may have open at a time; what it opens beyond them is refused. RFC 9113 section 6.5.2 asks
 /// for no fewer than 100.
@@ -34,27 +35,6 @@ const MAX_RESETS: u32 = 100;
 /// How long a client that was told to go may take to answer that, and exchanges of one that is gone may take to learn
 /// of it.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// What a connection shows of its client to each of its streams.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    pub(super) is_secure: bool,
-    pub(super) scheme: &'static str,
-    pub(super) subject: Option<Box<str>>,
-    /// What servers may be told of it.
-    pub(super) said: Said,
-}
-
-impl Origin {
-    fn of(stream: &Stream, front: Option<&Said>) -> Self {
-        let secure = stream.secure();
-        let subject = secure.and_then(Secure::subject).map(Box::from);
-        let said = Said::of(stream, front);
-        // Our own TLS is said there, too.
-        let scheme = if said.is_secure() { "https" } else { "http" };
-        Self { is_secure: secure.is_some(), scheme, subject, said }
-    }
-}
 
 /// How a stream's task ended.
 struct Ended {

@@ -2,9 +2,9 @@
 //! into ends of exchanges.
 //!
 //! A head becomes the bytes of an HTTP/1 head once and is read by the same parser ([`head`]), so that what is refused
-//! there is refused here. A body ([`body`]) holds one frame at a time and gives its window back as the other end takes
-//! it. A client's connection ([`connection`]) is one task, each of its streams another. A server's connections ([`sessions`]) are kept by the endpoint, and each
-//! lends its streams to exchanges.
+//! there is refused here. A body ([`body`]) holds one frame at a time, and may look at the next; it gives its window
+//! back as the other end takes it. A client's connection ([`connection`]) is one task, each of its streams another. A
+//! server's connections ([`sessions`]) are kept by the endpoint, and each lends its streams to exchanges.
 //!
 //! A WebSocket is what it is in HTTP/1, an upgraded GET, to every exchange; what an extended CONNECT says otherwise is
 //! put in and taken out at the ends ([`websocket`]), and its bytes are a stream like any other ([`carrier`]).
@@ -15,6 +15,7 @@ mod connection;
 mod frames;
 mod head;
 mod io;
+mod origin;
 mod outbound;
 mod sent;
 mod served;

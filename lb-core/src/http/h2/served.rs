@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 
 use super::body::{Body, io_error};
 use super::carrier::{AskedTunnel, Carrier};
-use super::connection::Origin;
 use super::head::{append, append_field, read_request};
+use super::origin::Origin;
 use super::outbound::Outbound;
 use super::websocket;
 use crate::http::body::{Behind, Payload, Sink, Source, SourceError};
