@@ -11,6 +11,7 @@ mod chart;
 mod cores;
 mod error;
 mod floor;
+mod installed;
 mod load;
 mod measure;
 mod origin;

@@ -9,10 +9,11 @@ use crate::load::h2load::H2load;
 use crate::load::open_loop::OpenLoop;
 use crate::load::wrk::Wrk;
 use crate::load::{Outcome, idle};
+use crate::peer::Side;
 use crate::process::Process;
 use crate::render::Setting;
 use crate::result::Sample;
-use crate::scenario::{Scenario, Side, Unit, Work};
+use crate::scenario::{Scenario, Unit, Work};
 use crate::task::{Cpu, Memory};
 
 /// A proxy that is up, with what it was started from.

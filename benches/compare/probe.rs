@@ -8,9 +8,8 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::load::idle::ask;
 use crate::origin::NAMES;
-use crate::peer::Peer;
+use crate::peer::{Peer, Side};
 use crate::render::Setting;
-use crate::scenario::Side;
 
 /// Asks a few times; the first thing that is not as it should be is the error.
 pub(crate) fn probe(setting: &Setting, path: &str) -> Result<(), Error> {

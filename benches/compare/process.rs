@@ -1,5 +1,6 @@
 //! A child process that logs to a file, is known to be alive when measured, and ends with its value.
 
+use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -114,6 +115,14 @@ fn ensure_free(port: u16) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortTaken(port)),
         Err(source) => Err(Error::System { what: "bind", source }),
     }
+}
+
+/// A program by its name.
+pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
+    // Debian keeps servers in sbin, which is not in every user's PATH.
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    places.map(|place| place.join(name)).find(|candidate| candidate.is_file())
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cores::Cores;
 use crate::error::Error;
-use crate::peer::{Peer, Subject, Variant};
-use crate::scenario::Side;
+use crate::peer::{Peer, Side, Subject, Variant};
 
 /// Where Debian puts nginx's module for TCP.
 pub(crate) const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";

@@ -1,6 +1,7 @@
 //! The scenarios, as data: which load on which side of a proxy, and what its cost is counted by.
 
-use crate::peer::{Peer, Subject, Variant, in_path};
+use crate::peer::{Peer, Side, Subject, Variant};
+use crate::process::in_path;
 
 /// One question: what does this kind of traffic cost?
 #[derive(Debug, Clone, Copy)]
@@ -14,14 +15,6 @@ pub(crate) struct Scenario {
     pub(crate) upload: u64,
     pub(crate) unit: Unit,
     pub(crate) field: Field,
-}
-
-/// Which of a proxy's listeners the load goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Http,
-    Tcp,
-    Tls,
 }
 
 /// What the load does.
