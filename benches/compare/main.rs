@@ -2,7 +2,7 @@
 //! says what each of them costs. `benches/README.md` tells how to run it and how to read it.
 //!
 //! The rule it is built on: absolute figures drift with the machine's neighbours, so the proxies
-//! are measured one after the other in rounds (A B C A B C) and compared within a round. Whatever
+//! are measured one after the other in rounds (A B C B C A) and compared within a round. Whatever
 //! could not be measured as it should (a peer that is missing or dies, a response that is not 2xx,
 //! a load that fell behind) is said and left out, never printed as a figure.
 
