@@ -108,8 +108,9 @@ impl<'a> Bench<'a> {
             // Whoever died is named once, not in every round to come.
             running.retain_mut(|peer| peer.process.ensure_alive().is_ok());
             // Who comes first in a round comes behind a pause or another load: let it be everyone's turn.
-            let next = usize::from(!running.is_empty());
-            running.rotate_left(next);
+            if !running.is_empty() {
+                running.rotate_left(1);
+            }
         }
         findings
     }
