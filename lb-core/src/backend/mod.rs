@@ -25,6 +25,7 @@ mod check;
 mod definition;
 mod ejection;
 mod limits;
+mod member;
 pub mod policy;
 mod roster;
 mod server;
@@ -35,9 +36,10 @@ pub use address::{Address, AddressError};
 pub use check::{HealthCheck, Initial, Probe, StatusSet, StatusSetError};
 pub use definition::{Backend, BackendBuilder, BackendError, BackendProblem, SendProxy, ServerSpec};
 pub use limits::{BackendTimeouts, Passive, PoolLimits};
+pub use member::Member;
 pub use policy::{
     Balancer, LeastConnections, Members, PickInput, Policy, Position, PowerOfTwo, Random, RoundRobin,
 };
 pub use roster::{CheckOutcome, Flip, FlipKind, Operator, Resolved, Roster, ServerStatus};
 pub use server::{Lease, Server, ServerAddress, ServerState};
-pub use view::{Member, Refused, View};
+pub use view::{Refused, View};

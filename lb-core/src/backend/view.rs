@@ -1,10 +1,9 @@
 //! Who may be picked right now: one immutable value that the roster publishes at each change and workers read.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::policy::{Balancer, Members, PickInput};
-use super::{Policy, Position, Server};
+use super::{Member, Policy, Position, Server};
 
 /// The servers of a backend that are available, and the balancer over exactly them.
 #[derive(Debug)]
@@ -15,18 +14,6 @@ pub struct View {
     balancer: Option<Arc<dyn Balancer>>,
 }
 
-/// One server that may be picked.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Member {
-    /// The server.
-    pub server: Arc<Server>,
-    /// Its share; never zero.
-    pub weight: NonZeroU32,
-    /// How many exchanges may be in flight to it: its `max_connections`, or one while it is on trial.
-    pub limit: Option<NonZeroU32>,
-}
-
 /// Why no server was picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
@@ -34,13 +21,6 @@ pub enum Refused {
     NoServer,
     /// All that may be picked are at their limits; one becomes free when an exchange ends.
     Full,
-}
-
-impl Member {
-    /// A member without a limit; for a policy's tests, the roster makes the real ones.
-    pub fn new(server: Arc<Server>, weight: NonZeroU32) -> Self {
-        Self { server, weight, limit: None }
-    }
 }
 
 impl View {
@@ -101,6 +81,8 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::backend::policy::RoundRobin;
     use crate::backend::policy::tests::members;

@@ -3,7 +3,7 @@
 //! [`load`] reads a file or a directory, reports every problem at once as [`Diagnostics`], and turns what the file
 //! says into calls on the same public builders an embedder uses: what the file can do, the library can do.
 //!
-//! The way of a file: `files` reads it, the `toml` crate parses it into a tree with positions, `reader` walks the
+//! The way of a file: `files` reads it, `parse` has the `toml` crate make a tree of it with positions, `reader` walks the
 //! tree into the structs of `schema` (values with `${VAR}` replaced by `substitute`), `check` compares names and
 //! addresses across the whole, `compile` calls the builders. Two loaded configurations are compared in the words of
 //! the file by `changes`, each from its `summary`; `watch` says when to load again.
@@ -13,6 +13,7 @@ mod check;
 mod compile;
 mod diagnostics;
 mod files;
+mod parse;
 mod reader;
 mod reload;
 mod schema;
@@ -32,8 +33,6 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 pub use self::diagnostics::{Diagnostic, Diagnostics};
 pub use self::reload::{ReloadError, Reloader};
 pub use self::schema::LogLevel;
@@ -41,8 +40,7 @@ pub use self::summary::Summary;
 pub use self::watch::Watch;
 
 use self::diagnostics::Problems;
-use self::reader::{Keys, Pass};
-use self::schema::{Config, Draft};
+use self::parse::parse;
 use self::source::Source;
 use self::substitute::Environment;
 use self::summary::Variables;
@@ -122,24 +120,4 @@ fn load_sources(
         warnings: problems.warnings(&sources),
         summary: Summary::new(sources, variables, &config, hash),
     })
-}
-
-/// What `texts` say as one, and whether all of it could be told: what is no TOML becomes a problem and is left out.
-fn parse<'t>(
-    texts: impl Iterator<Item = &'t str>,
-    env: &Environment<'_>,
-    problems: &Problems,
-) -> (Config, bool) {
-    let mut draft = Draft::default();
-    let mut is_whole = true;
-    for (file, text) in texts.enumerate() {
-        let (table, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            toml_errors::note(error, file, text, problems);
-        }
-        is_whole &= errors.is_empty();
-        let pass = Pass { file, text, is_whole: errors.is_empty(), env, problems };
-        draft.add(Keys::root(&pass, table.get_ref()));
-    }
-    (draft.finish(), is_whole)
 }

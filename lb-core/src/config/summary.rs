@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::changes::changes;
 use super::diagnostics::Problems;
-use super::parse;
+use super::parse::parse;
 use super::schema::{Config, Workers};
 use super::source::Source;
 

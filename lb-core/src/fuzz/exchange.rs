@@ -15,8 +15,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::reference::{self, Body, Message};
 use crate::backend::Backend;
+use crate::http::reference::{self, Body, Message};
 use crate::http::route::Route;
 use crate::proxy::{Frontend, Proxy, Workers};
 

@@ -5,7 +5,6 @@
 
 mod exchange;
 mod http2;
-pub(crate) mod reference;
 
 pub use exchange::exchange;
 pub use http2::http2;

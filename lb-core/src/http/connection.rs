@@ -9,29 +9,26 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::ends::ClientEnd;
 use super::exchange::{Exchange, Next};
-use super::filter::Edits;
 use super::h1::Connection;
 use super::h2::{self, PREFACE};
-use super::head::{RequestHead, ResponseHead};
-use super::service::Entry;
+use super::peer::Peer;
+use super::scratch::Scratch;
+use super::service::{EXCHANGES_RETAINED, Entry};
 use super::upgraded::Upgraded;
-use crate::backend::Server;
-use crate::metrics::{OpenConnection, Reason};
-use crate::net::{ClientAddress, Deadline, Entered, Registration, Said, Secure, Stream, linger};
+use crate::metrics::Reason;
+use crate::net::{ClientAddress, Entered, Pool, Registration, Secure, Stream, linger};
 
 /// A client's connection: a future that ends when the connection does.
 ///
 /// Written by hand, since an `async fn` would hold its arguments and its locals side by side.
 pub(crate) struct ClientConnection {
-    entry: Arc<Entry>,
+    frontend: Arc<WorkerFrontend>,
     /// Absent until the first poll tells the task's waker.
     registration: Option<Registration>,
     state: State,
@@ -50,35 +47,25 @@ enum State {
 /// Exchanges under way; in the end it gives back the memory that they used.
 type Active = ReusableBoxFuture<'static, (After, Box<Scratch>)>;
 
+/// A frontend on one worker, as its connections are made of it.
+#[derive(Debug)]
+pub(crate) struct WorkerFrontend {
+    pub(crate) entry: Arc<Entry>,
+    exchanges: Pool<PooledExchanges>,
+}
+
 /// What [`exchanges`] run in, lent by the worker: the memory of their future, and theirs.
 #[derive(Debug)]
-pub(crate) struct Desk {
+struct PooledExchanges {
     future: Active,
     scratch: Box<Scratch>,
 }
-
-/// How long a draining frontend waits for the first request of a connection that it has just accepted.
-const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// A connection between two requests.
 #[derive(Debug)]
 pub(crate) struct Idle {
     stream: Stream,
     peer: Peer,
-}
-
-/// What is known of a client, and what its connection holds on to.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) client: ClientAddress,
-    pub(crate) entry: Arc<Entry>,
-    pub(crate) deadline: Deadline,
-    /// What the proxy in front said of it.
-    pub(crate) said: Option<Box<Said>>,
-    /// No request has been read yet, and the deadline is that of the first head.
-    pub(crate) is_new: bool,
-    /// Absent where several requests go on side by side: their connection is counted, not they.
-    _open: Option<OpenConnection>,
 }
 
 /// What a connection is after some exchanges.
@@ -90,41 +77,29 @@ pub(crate) enum After {
     Closed,
 }
 
-/// Memory that an exchange needs and leaves behind for the next.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    pub(crate) request: RequestHead,
-    pub(crate) response: ResponseHead,
-    pub(crate) request_edits: Edits,
-    pub(crate) response_edits: Edits,
-    /// The normalised path, where it differs from the one received.
-    pub(crate) path: Vec<u8>,
-    /// The target sent on, where a route rewrites it.
-    pub(crate) target: Vec<u8>,
-    /// Servers that failed this request.
-    pub(crate) tried: Vec<Arc<Server>>,
+impl WorkerFrontend {
+    pub(crate) fn new(entry: Entry) -> Self {
+        Self { entry: Arc::new(entry), exchanges: Pool::new(EXCHANGES_RETAINED) }
+    }
 }
 
 impl ClientConnection {
-    pub(crate) fn new(stream: Stream, client: ClientAddress, entry: Arc<Entry>) -> Self {
-        let service = entry.service.load_full();
-        let deadline = Deadline::at(Instant::now() + service.timeouts.head);
-        let open = service.metrics.connection_opened();
-        let peer =
-            Peer { client, entry: Arc::clone(&entry), deadline, said: None, is_new: true, _open: Some(open) };
+    pub(crate) fn new(stream: Stream, client: ClientAddress, frontend: Arc<WorkerFrontend>) -> Self {
+        let service = frontend.entry.service.load_full();
+        let peer = Peer::new(client, &frontend.entry, &service);
         let idle = Idle { stream, peer };
         let state = if service.entrance.is_open() {
             State::Idle(idle)
         } else {
             State::Entering(Box::pin(enter(idle)))
         };
-        Self { entry, registration: None, state }
+        Self { frontend, registration: None, state }
     }
 
     /// Lets [`exchanges`] run in memory that the worker lends.
     fn activate(&self, idle: Idle) -> State {
-        State::Active(match self.entry.shared.desks.take() {
-            Some(Desk { mut future, scratch }) => {
+        State::Active(match self.frontend.exchanges.take() {
+            Some(PooledExchanges { mut future, scratch }) => {
                 future.set(exchanges(idle, scratch));
                 future
             }
@@ -149,7 +124,7 @@ impl Future for ClientConnection {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.entry.connections.is_over(&mut this.registration, cx) {
+        if this.frontend.entry.connections.is_over(&mut this.registration, cx) {
             return Poll::Ready(());
         }
         loop {
@@ -165,7 +140,7 @@ impl Future for ClientConnection {
                 State::Active(exchanges) => {
                     let (after, scratch) = ready!(exchanges.poll(cx));
                     if let State::Active(future) = std::mem::replace(&mut this.state, State::Closed) {
-                        this.entry.shared.desks.put(Desk { future, scratch });
+                        this.frontend.exchanges.put(PooledExchanges { future, scratch });
                     }
                     State::after(after)
                 }
@@ -187,24 +162,6 @@ impl Idle {
             return Poll::Ready(false);
         }
         self.peer.poll_first_call(cx).map(|()| false)
-    }
-}
-
-impl Peer {
-    /// The same client, for one of several requests that go on side by side.
-    pub(super) fn of_stream(&self) -> Self {
-        let deadline = Deadline::at(Instant::now());
-        let entry = Arc::clone(&self.entry);
-        Self { client: self.client, entry, deadline, said: None, is_new: false, _open: None }
-    }
-
-    /// Ready when the client has had its time to say something.
-    fn poll_first_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.entry.connections.is_draining() {
-            // It was accepted last: its request is probably on its way.
-            self.deadline.advance(Instant::now() + LAST_CALL);
-        }
-        self.deadline.poll(cx)
     }
 }
 

@@ -18,10 +18,12 @@ mod head;
 mod host;
 mod outgoing;
 pub mod path;
+mod peer;
 mod record;
 mod refusal;
 mod reply;
 pub mod route;
+mod scratch;
 mod server;
 mod service;
 mod settings;
@@ -31,8 +33,8 @@ pub use filter::{Filter, Request, Response, Verdict};
 pub use reply::Reply;
 pub use settings::{FrontendTimeouts, Limits};
 
-pub(crate) use connection::ClientConnection;
+pub(crate) use connection::{ClientConnection, WorkerFrontend};
 #[cfg(feature = "fuzz")]
-pub(crate) use h1::properties as h1_properties;
+pub(crate) use h1::{properties as h1_properties, reference};
 pub(crate) use h2::PROTOCOL as HTTP2;
 pub(crate) use service::{Entry, RouteTarget, Service, Shared, UpstreamUse};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::connection::{Desk, Scratch};
 use super::filter::Filter;
 use super::route::{Plan, Router};
+use super::scratch::Scratch;
 use super::settings::{FrontendTimeouts, Limits};
 use crate::access_log::{AccessLog, Warnings};
 use crate::live::Live;
@@ -16,7 +16,7 @@ use crate::net::{ClientAddress, Connections, Entrance, Pool, Resources};
 use crate::upstream::Upstream;
 
 /// How many finished exchanges' memory a worker keeps for the next ones.
-const EXCHANGES_RETAINED: usize = 512;
+pub(super) const EXCHANGES_RETAINED: usize = 512;
 
 /// What a frontend's connections on one worker hold on to: the service may be replaced, this stays.
 #[derive(Debug)]
@@ -67,18 +67,11 @@ pub(crate) struct Shared {
     pub(crate) resources: Arc<Resources>,
     pub(crate) warnings: Warnings,
     pub(crate) scratch: Pool<Box<Scratch>>,
-    pub(crate) desks: Pool<Desk>,
 }
 
 impl Shared {
     pub(crate) fn new(worker: usize, resources: Arc<Resources>) -> Self {
-        Self {
-            worker,
-            resources,
-            warnings: Warnings::default(),
-            scratch: Pool::new(EXCHANGES_RETAINED),
-            desks: Pool::new(EXCHANGES_RETAINED),
-        }
+        Self { worker, resources, warnings: Warnings::default(), scratch: Pool::new(EXCHANGES_RETAINED) }
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Peer;
 use super::head::RequestHead;
+use super::peer::Peer;
 use super::record::Record;
 use super::service::{Service, Shared};
 use crate::metrics::Reason;

@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::http::route::{Plan, Route, Router};
 use crate::http::{
     ClientConnection, Entry, Filter, FrontendTimeouts, HTTP2, Limits, RouteTarget, Service, Shared,
-    UpstreamUse,
+    UpstreamUse, WorkerFrontend,
 };
 use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream};
@@ -267,21 +267,21 @@ impl Mode for HttpMode {
             access_log: seat.access_log.cloned(),
         };
         if let Some(acceptor) = before
-            && let Some(HttpAcceptor(entry)) = acceptor.as_any().downcast_ref()
+            && let Some(HttpAcceptor(frontend)) = acceptor.as_any().downcast_ref()
         {
-            entry.service.store(Arc::new(service));
+            frontend.entry.service.store(Arc::new(service));
             return Arc::clone(acceptor);
         }
-        Arc::new(HttpAcceptor(Arc::new(Entry {
+        Arc::new(HttpAcceptor(Arc::new(WorkerFrontend::new(Entry {
             service: Live::new(service),
             connections: Arc::default(),
             shared: Arc::new(Shared::new(seat.worker, Arc::clone(seat.resources))),
-        })))
+        }))))
     }
 }
 
 #[derive(Debug)]
-struct HttpAcceptor(Arc<Entry>);
+struct HttpAcceptor(Arc<WorkerFrontend>);
 
 impl Acceptor for HttpAcceptor {
     fn serve(&self, stream: Stream, client: ClientAddress, permits: Permits) {
@@ -289,11 +289,11 @@ impl Acceptor for HttpAcceptor {
     }
 
     fn connections(&self) -> &Arc<Connections> {
-        &self.0.connections
+        &self.0.entry.connections
     }
 
     fn accept_failed(&self) {
-        self.0.service.load().metrics.accept_failed();
+        self.0.entry.service.load().metrics.accept_failed();
     }
 
     fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 
-use super::Service;
+use super::service::Service;
 use crate::metrics::Reason;
 use crate::net::{Buffer, ClientAddress, ClientHello, Entered, Fill, Resources, Said, Stream};
 

@@ -8,6 +8,7 @@
 
 mod entering;
 mod names;
+mod service;
 
 use std::fmt;
 use std::future::Future;
@@ -18,43 +19,17 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::access_log::{AccessEntry, AccessLog, Warnings};
+use crate::access_log::AccessEntry;
 use crate::backend::PickInput;
-use crate::live::Live;
-use crate::metrics::{FrontendShard, OpenConnection, Reason};
+use crate::metrics::{OpenConnection, Reason};
 use crate::net::{
-    Buffer, ClientAddress, Connections, Deadline, Entrance, Introduction, Registration, Resources, Said,
-    Stream, Tunnel, TunnelEnd,
+    Buffer, ClientAddress, Deadline, Introduction, Registration, Said, Stream, Tunnel, TunnelEnd,
 };
-use crate::upstream::{Lease, LeaseError, Upstream};
+use crate::upstream::{Lease, LeaseError};
 
 use entering::{Arrived, enter};
 pub(crate) use names::{NamePattern, Names, Wanted};
-
-/// What a frontend's connections on one worker hold on to: the service may be replaced, this stays.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) service: Live<Service>,
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) resources: Arc<Resources>,
-    pub(crate) worker: usize,
-    pub(crate) warnings: Warnings,
-}
-
-/// What a frontend does, by one snapshot.
-pub(crate) struct Service {
-    pub(crate) name: Arc<str>,
-    pub(crate) entrance: Entrance,
-    pub(crate) names: Arc<Names>,
-    /// By the places that `names` has.
-    pub(crate) upstreams: Box<[Arc<Upstream>]>,
-    /// How long TLS, or a ClientHello, may take.
-    pub(crate) head: Duration,
-    /// How long a tunnel may be silent.
-    pub(crate) idle: Duration,
-    pub(crate) metrics: FrontendShard,
-    pub(crate) access_log: Option<Arc<dyn AccessLog>>,
-}
+pub(crate) use service::{Entry, Service};
 
 /// A client's connection: a future that ends when the connection does.
 pub(crate) struct ClientConnection {
@@ -271,12 +246,6 @@ impl Record {
         if let Some(log) = &service.access_log {
             log.record(&line);
         }
-    }
-}
-
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::tally::{Health, Tally};
 use super::super::{
     Address, Backend, HealthCheck, Member, Passive, Server, ServerAddress, ServerSpec, ServerState,
 };
-use super::{CheckOutcome, Flip, FlipKind, Operator, Resolved};
+use super::events::{CheckOutcome, Flip, FlipKind, Operator, Resolved};
 
 /// One group for each server spec of the backend, in its order.
 #[derive(Debug)]

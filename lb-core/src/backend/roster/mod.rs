@@ -6,6 +6,7 @@
 //! or might: from the `failures`-th failure in a row on, and for the success that ends an ejection.
 
 mod entries;
+mod events;
 mod status;
 mod succession;
 #[cfg(test)]
@@ -14,13 +15,14 @@ mod tests;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use crate::live::Live;
 
 use super::{Backend, Position, Server, View};
 use entries::Entries;
 
+pub use events::{CheckOutcome, Flip, FlipKind, Operator, Resolved};
 pub use status::ServerStatus;
 
 /// Who serves in one backend now.
@@ -36,68 +38,6 @@ pub struct Roster {
     position: Arc<Position>,
     view: Live<View>,
     state: Mutex<State>,
-}
-
-/// One result of a check, as the checker saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckOutcome {
-    /// Whether the server passed.
-    pub passed: bool,
-    /// What happened, for people: `status 200`, `connection refused`.
-    pub detail: String,
-    /// When it ended.
-    pub at: SystemTime,
-    /// How long it took.
-    pub latency: Duration,
-}
-
-/// What an operator wants of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Operator {
-    /// It serves.
-    #[default]
-    Ready,
-    /// It finishes what it has and gets nothing new; checks go on.
-    Drain,
-    /// As drain, and it isn't checked.
-    Maintenance,
-}
-
-/// A server's availability changed, told to observers for the log.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Flip {
-    /// Which server.
-    pub server: Arc<Server>,
-    /// What happened to it.
-    pub kind: FlipKind,
-    /// Why, for people.
-    pub reason: String,
-}
-
-/// What happened to a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FlipKind {
-    /// Its checks passed.
-    Up,
-    /// Its checks failed.
-    Down,
-    /// Its connects failed; left out for so long.
-    Ejected(Duration),
-    /// Its ejection is over; it gets one exchange at a time until a connect succeeds.
-    Trial,
-    /// It could be connected to again after an ejection.
-    Returned,
-}
-
-/// What an answer of discovery changed.
-#[derive(Debug, Clone, Default)]
-pub struct Resolved {
-    /// Servers that are new, or back before they were drained.
-    pub added: Vec<Arc<Server>>,
-    /// Servers whose address left the name; they drain.
-    pub gone: Vec<Arc<Server>>,
 }
 
 type Subscriber = Box<dyn Fn(&Arc<View>) + Send + Sync>;

@@ -7,6 +7,8 @@ mod passive;
 mod publishing;
 mod reload;
 
+use std::time::{Duration, SystemTime};
+
 use super::super::{HealthCheck, Initial, Passive, PickInput, ServerSpec, ServerState};
 use super::*;
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::reach::Reached;
 use crate::http::body::{SourceError, Transfer, TransferError};
-use crate::http::connection::Scratch;
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::exchange::{Exchange, Patience};
 use crate::http::filter::{Request, Verdict};
@@ -19,6 +18,7 @@ use crate::http::outgoing::{HeadEdits, OutgoingRequest};
 use crate::http::path::normalise;
 use crate::http::reply::Reply;
 use crate::http::route::Plan;
+use crate::http::scratch::Scratch;
 use crate::net::Blocked;
 use crate::upstream::Upstream;
 

@@ -13,6 +13,8 @@ mod outgoing;
 mod parse;
 #[cfg(feature = "fuzz")]
 pub(crate) mod properties;
+#[cfg(feature = "fuzz")]
+pub(crate) mod reference;
 
 pub(crate) use chunked::is_forbidden_trailer;
 pub(crate) use connection::Connection;

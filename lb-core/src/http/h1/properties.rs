@@ -4,7 +4,7 @@ use super::chunked::{BadChunk, Chunked};
 use super::encode::{encode_request, encode_response};
 use super::framing::Framing;
 use super::parse;
-use crate::fuzz::reference::{self, Body};
+use super::reference::{self, Body};
 use crate::http::edits::HeaderEdits;
 use crate::http::filter::Edits;
 use crate::http::head::{Asked, BodyLength, Known, RequestHead, ResponseHead, Target, TargetForm};

@@ -3,7 +3,7 @@
 use http::{HeaderName, Method};
 use regex::bytes::Regex;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::http::path;
 
 /// Conditions that must all hold.

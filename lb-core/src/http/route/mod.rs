@@ -17,6 +17,7 @@ mod prefixes;
 mod redirect;
 mod rewrite;
 mod router;
+mod subject;
 
 pub use action::{Action, FixedResponse, Respond, Split};
 pub use error::{RouteError, RouteProblem};
@@ -24,7 +25,8 @@ pub use matching::{Match, ValueMatch};
 pub use plan::{Plan, Route};
 pub use redirect::{Place, Redirect, RedirectError};
 pub use rewrite::Rewrite;
-pub use router::{Fields, Router, Subject};
+pub use router::Router;
+pub use subject::{Fields, Subject};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::HeaderMap;
 use rustc_hash::FxHashMap;
 
 use super::conditions::Conditions;
@@ -12,6 +11,7 @@ use super::error::RouteError;
 use super::hosts::{self, Candidates, HOST_BYTES};
 use super::matching::{Match, PathMatch};
 use super::prefixes::{Beginnings, SegmentTree};
+use super::subject::Subject;
 
 /// Values filed under the requests they are for.
 ///
@@ -32,28 +32,6 @@ pub struct Router<T> {
     any: Candidates,
     /// Some route asks for a host.
     asks_host: bool,
-}
-
-/// What of a request its route depends on.
-#[derive(Clone, Copy)]
-pub struct Subject<'a> {
-    /// As [`normalise`](crate::http::path::normalise) gives it; empty where there is none, as in CONNECT.
-    pub path: &'a [u8],
-    /// As received; letter case, port and a trailing dot don't matter. Empty: none.
-    pub host: &'a [u8],
-    /// As received: methods are case-sensitive.
-    pub method: &'a [u8],
-    /// As received, without `?`.
-    pub query: Option<&'a [u8]>,
-    /// The header fields.
-    pub fields: &'a dyn Fields,
-}
-
-/// Header fields that conditions are held against.
-pub trait Fields {
-    /// Whether the value of any field called `name` (in lower case) passes `test`. Names are compared without
-    /// regard to case.
-    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 }
 
 impl<T> Router<T> {
@@ -134,29 +112,5 @@ impl<T> Router<T> {
 impl<T> fmt::Debug for Router<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router").field("routes", &self.routes.len()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Subject<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subject")
-            .field("path", &self.path.escape_ascii().to_string())
-            .field("host", &self.host.escape_ascii().to_string())
-            .field("method", &self.method.escape_ascii().to_string())
-            .field("query", &self.query.map(|query| query.escape_ascii().to_string()))
-            .finish_non_exhaustive()
-    }
-}
-
-impl Fields for HeaderMap {
-    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.get_all(name).iter().any(|value| test(value.as_bytes()))
-    }
-}
-
-impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Fields for &[(N, V)] {
-    fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        let called = self.iter().filter(|(field, _)| field.as_ref().eq_ignore_ascii_case(name.as_bytes()));
-        { called }.any(|(_, value)| test(value.as_ref()))
     }
 }
