@@ -3,9 +3,9 @@
 mod rig;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, TcpListener};
 
-use rig::{Config, Lb, Server, lb, shop};
+use rig::{Config, Lb, Server, get, lb, shop};
 use rustix::process::Signal;
 
 /// Three mistakes at three places.
@@ -135,6 +135,26 @@ fn start_says_what_is_listened_on_and_what_is_served() {
         web2.address,
     );
     assert!(said.starts_with(&expected), "{said}\nis not\n{expected}");
+}
+
+#[test]
+fn a_port_alone_is_listened_on_by_both_families() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let config = Config::new(&shop(&[&Server::start("web1")]).replace("127.0.0.1:0", ":0"));
+    let lb = Lb::run(&config.path());
+    let said = lb.says("backend   shop");
+    let ports: Vec<u16> = said
+        .split_whitespace()
+        .filter(|word| word.starts_with("0.0.0.0:") || word.starts_with("[::]:"))
+        .map(|word| word.trim_end_matches(',').rsplit_once(':').unwrap().1.parse().unwrap())
+        .collect();
+    let [v4, v6, admin] = ports[..] else { panic!("{said}") };
+    assert_eq!(get(([127, 0, 0, 1], v4).into(), "/").body, "web1");
+    assert_eq!(get((Ipv6Addr::LOCALHOST, v6).into(), "/").body, "web1");
+    assert_eq!(get(([127, 0, 0, 1], admin).into(), "/healthz").status, 200);
+    assert_eq!(get((Ipv6Addr::LOCALHOST, admin).into(), "/healthz").status, 200);
 }
 
 #[test]

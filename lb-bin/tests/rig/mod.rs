@@ -60,9 +60,9 @@ impl Lb {
         lb
     }
 
-    /// Waits until standard error holds `text`.
-    pub(crate) fn says(&self, text: &str) {
-        self.stderr.wait_for(text);
+    /// Waits until standard error holds `text`, and returns all of it so far.
+    pub(crate) fn says(&self, text: &str) -> String {
+        self.stderr.wait_for(text)
     }
 
     /// Waits until standard output holds `text`, and returns all of it so far.

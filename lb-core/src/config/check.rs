@@ -5,8 +5,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use super::diagnostics::{At, Place, Problems, quoted};
-use super::reader::suggestion;
-use super::schema::{Action, Config, Frontend, ListenAddress, Mode, Route};
+use super::hints::suggestion;
+use super::schema::{Action, Config, Frontend, ListenAddress, Mode, Path, Route};
 
 /// Checks the parts against each other. `is_whole`: every file was TOML to its end; otherwise what seems absent may
 /// stand in the lost part.
@@ -26,6 +26,7 @@ pub(crate) fn check(config: &Config, is_whole: bool, problems: &Problems) {
             Mode::Http => {
                 same_conditions(name, frontend, problems);
                 without_hello(frontend, problems);
+                stars(frontend, problems);
             }
             Mode::Tcp => without_http(name, frontend, problems),
         }
@@ -85,6 +86,27 @@ fn undefined(backend: &At<String>, config: &Config, problems: &Problems) {
 fn without_hello(frontend: &Frontend, problems: &Problems) {
     for place in routes_of(frontend).filter_map(|route| route.hello_condition()) {
         problems.wrong(place, "only mode tcp reads what a ClientHello asks for", "use `host`");
+    }
+}
+
+/// In a path `*` is a character like others, which is not what those mean who write it.
+fn stars(frontend: &Frontend, problems: &Problems) {
+    for path in routes_of(frontend).filter_map(|route| route.path.as_ref()) {
+        let (key, At { value: text, place }) = (path.key(), path.text());
+        let Some((before, behind)) = text.split_once('*').filter(|_| !matches!(path, Path::Regex(_))) else {
+            continue;
+        };
+        let remedy = match before.strip_suffix('/') {
+            _ if !behind.is_empty() => {
+                let pieces: Vec<String> = text.split('*').map(regex::escape).collect();
+                format!("path_regex = '^{}$'", pieces.join("[^/]*"))
+            }
+            Some("") => "path_prefix = \"/\"".to_owned(),
+            Some(prefix) => format!("path_prefix = {prefix:?}"),
+            None => format!("path_begins = {before:?}"),
+        };
+        let what = format_args!("`{key}` takes the `*` of {} as it stands", quoted(text));
+        problems.odd(*place, what, format_args!("write `{remedy}`"));
     }
 }
 
@@ -171,7 +193,12 @@ fn listen_addresses(config: &Config, problems: &Problems) {
     all.sort_by_key(|(_, listen)| listen.place);
     let mut owners: HashMap<&ListenAddress, String> = HashMap::new();
     for (owner, listen) in all {
-        if matches!(&listen.value.value, ListenAddress::Socket(addr) if addr.port() == 0) {
+        let port = match &listen.value.value {
+            ListenAddress::Socket(addr) => Some(addr.port()),
+            ListenAddress::Every(port) => Some(*port),
+            ListenAddress::Name(_) | ListenAddress::Unix(_) => None,
+        };
+        if port == Some(0) {
             continue;
         }
         match owners.entry(&listen.value.value) {

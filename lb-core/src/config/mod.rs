@@ -13,6 +13,8 @@ mod check;
 mod compile;
 mod diagnostics;
 mod files;
+
+mod hints;
 mod parse;
 mod reader;
 mod reload;

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{At, Place, Problems, quoted};
+use super::hints::suggestion;
 use super::substitute::{Environment, substitute};
 use super::unsupported::{Support, support};
 
@@ -142,6 +143,11 @@ impl<'a> Value<'a> {
     pub(crate) fn items(self) -> Result<impl Iterator<Item = Self>, Miss> {
         let DeValue::Array(items) = self.raw.get_ref() else { return Err(Miss::Type) };
         Ok(items.iter().map(move |raw| Self { raw, key_place: self.pass.place(raw), ..self }))
+    }
+
+    /// Whether it is an array of nothing.
+    pub(crate) fn is_empty_list(self) -> bool {
+        matches!(self.raw.get_ref(), DeValue::Array(items) if items.is_empty())
     }
 
     /// The entries of a table whose keys are the operator's own.
@@ -295,21 +301,6 @@ impl<'a> Keys<'a> {
 impl Pass<'_> {
     fn place<T>(&self, spanned: &Spanned<T>) -> Place {
         Place { file: self.file, offset: spanned.span().start }
-    }
-}
-
-/// What to write instead of the unknown `key`.
-pub(crate) fn suggestion(key: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(key, name));
-    let allowed = key.chars().count().div_ceil(3);
-    match nearest {
-        Some(name) if strsim::damerau_levenshtein(key, name) <= allowed => format!("did you mean `{name}`?"),
-        _ if known.is_empty() => "remove it".to_owned(),
-        _ => {
-            let mut known = known.to_vec();
-            known.sort_unstable();
-            format!("remove it, or use one of {}", known.join(", "))
-        }
     }
 }
 

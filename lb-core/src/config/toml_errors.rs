@@ -11,6 +11,15 @@ pub(crate) fn note(error: &Error, file: usize, text: &str, problems: &Problems) 
     let span = error.span().unwrap_or(0..0);
     let place = Place { file, offset: span.start };
     let blamed = quoted(text.get(span).unwrap_or_default().trim_end());
+    if let Some((start, phrase)) = typographic(text, place.offset) {
+        let place = Place { file, offset: start };
+        let remedy = format!("write {}", quoted(phrase.trim_matches(TYPOGRAPHIC)));
+        return problems.syntax(
+            place,
+            format_args!("{phrase} is in typographic quotes, which mean nothing"),
+            remedy,
+        );
+    }
     let message = error.message();
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, "nothing"));
     match what {
@@ -38,6 +47,23 @@ pub(crate) fn note(error: &Error, file: usize, text: &str, problems: &Problems) 
         }
         _ => problems.syntax(place, what, format_args!("{} {}", verb(expected), or(expected))),
     }
+}
+
+/// What word processors and web pages make of `"` and `'`.
+const TYPOGRAPHIC: &[char] = &['“', '”', '„', '‟', '‘', '’', '‚', '‛', '«', '»', '″', '′'];
+
+/// The phrase in typographic quotes that `offset` is in, and where it begins.
+fn typographic(text: &str, offset: usize) -> Option<(usize, &str)> {
+    let line_start = text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
+    let line = text.get(line_start..)?.lines().next()?;
+    let mut quotes = line.match_indices(TYPOGRAPHIC).map(|(at, quote)| (at, at + quote.len()));
+    while let Some((start, behind)) = quotes.next() {
+        let end = quotes.next().map_or(line.len().max(behind), |(_, end)| end);
+        if (line_start + start..line_start + end).contains(&offset) {
+            return Some((line_start + start, line.get(start..end)?));
+        }
+    }
+    None
 }
 
 /// The whole word around `offset`: the parser blames an address without quotes from its second dot on.

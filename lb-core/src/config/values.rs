@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::diagnostics::{At, quoted};
-use super::reader::{Miss, Read, Value, suggestion};
+use super::hints::suggestion;
+use super::reader::{Miss, Read, Record, Value};
 use super::units::{Period, Size, UnitError};
 use super::unsupported::{Support, support};
 
@@ -187,6 +188,27 @@ impl<T: Read> Read for Several<T> {
     }
 }
 
+/// A table, or `true` for one that says nothing and `false` for none.
+#[derive(Debug)]
+pub(crate) struct Switch<T>(pub(crate) Option<T>);
+
+impl<T: Record + Default> Read for Switch<T> {
+    const WANTED: (&'static str, &'static str) = ("true, false or a table", "true");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        match value.boolean() {
+            Ok(is_on) => Ok(Self(is_on.then(T::default))),
+            Err(Miss::Said) => Err(Miss::Said),
+            Err(Miss::Type) => T::read(value).map(|table| Self(Some(table))),
+        }
+    }
+}
+
+/// What can be [`Parsed`], by its name in messages and with an example, as [`Read::WANTED`].
+pub(crate) trait Named {
+    const NAMED: (&'static str, &'static str);
+}
+
 /// A text together with what it means to the library. Serialised and compared as the text.
 #[derive(Debug, Clone)]
 pub(crate) struct Parsed<T> {
@@ -194,8 +216,8 @@ pub(crate) struct Parsed<T> {
     pub(crate) value: T,
 }
 
-impl<T: FromStr<Err: fmt::Display>> Read for Parsed<T> {
-    const WANTED: (&'static str, &'static str) = String::WANTED;
+impl<T: Named + FromStr<Err: fmt::Display>> Read for Parsed<T> {
+    const WANTED: (&'static str, &'static str) = T::NAMED;
 
     fn read(value: Value<'_>) -> Result<Self, Miss> {
         let text = value.text()?.into_owned();

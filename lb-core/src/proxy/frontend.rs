@@ -13,7 +13,7 @@ use crate::access_log::AccessLog;
 use crate::backend::Backend;
 use crate::metrics::Metrics;
 use crate::net::{Admission, Entrance, Resources, Terminator};
-use crate::sys::ListenAddress;
+use crate::sys::{self, ListenAddress};
 use crate::tls::Termination;
 use crate::upstream::Upstream;
 
@@ -125,7 +125,8 @@ impl Listening {
     }
 }
 
-/// Reads `host:port`, `[::]:80` or `unix:/run/lb.sock`. A host name is looked up, and all its addresses are meant.
+/// Reads `host:port`, `:80`, `[::]:80` or `unix:/run/lb.sock`. A host name is looked up, and all its addresses are
+/// meant; without a host all of this machine's are.
 pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, BuildProblem> {
     let invalid = |why: &str| BuildProblem::Listen { address: text.to_owned(), why: why.to_owned() };
     if let Some(path) = text.strip_prefix("unix:") {
@@ -138,9 +139,9 @@ pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, BuildProble
         return Ok(vec![ListenAddress::Tcp(addr)]);
     }
     let (host, port) = text.rsplit_once(':').ok_or_else(|| invalid("it has no port"))?;
-    port.parse::<u16>().map_err(|_| invalid("its port is not a number from 0 to 65535"))?;
-    if host.is_empty() {
-        return Err(invalid("it has no host; write 0.0.0.0 or [::] for all"));
+    let port = port.parse().map_err(|_| invalid("its port is not a number from 0 to 65535"))?;
+    if matches!(host, "" | "*") {
+        return Ok(sys::every_address(port).into_iter().map(ListenAddress::Tcp).collect());
     }
     let found = text.to_socket_addrs().map_err(|error| invalid(&error.to_string()))?;
     let mut addresses: Vec<_> = found.map(ListenAddress::Tcp).collect();
@@ -161,7 +162,9 @@ mod tests {
             ("unix:/run/lb.sock", Some("unix:/run/lb.sock")),
             ("unix:", None),
             ("80", None),
-            (":80", None),
+            (":80", Some("0.0.0.0:80")),
+            ("*:80", Some("0.0.0.0:80")),
+            (":", None),
             ("0.0.0.0:99999", None),
             ("0.0.0.0:http", None),
         ] {

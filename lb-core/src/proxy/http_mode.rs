@@ -63,7 +63,7 @@ impl Frontend {
 }
 
 impl HttpFrontend {
-    /// Adds an address to listen on: `host:port`, `[::]:80` or `unix:/run/lb.sock`.
+    /// Adds an address to listen on: `host:port`, `:80`, `[::]:80` or `unix:/run/lb.sock`.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listening.listen.push(address.into());

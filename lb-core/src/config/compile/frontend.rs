@@ -25,7 +25,7 @@ pub(super) fn compile<'s>(
 ) -> Option<Frontend> {
     let listen = frontend.listen.0.iter().map(|listen| match &listen.value.value {
         ListenAddress::Unix(path) => format!("unix:{}", directory(listen.place).join(path).display()),
-        ListenAddress::Socket(_) | ListenAddress::Name(_) => listen.text.clone(),
+        ListenAddress::Socket(_) | ListenAddress::Every(_) | ListenAddress::Name(_) => listen.text.clone(),
     });
     let built = match frontend.mode {
         Mode::Http => {

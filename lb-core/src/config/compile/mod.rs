@@ -14,6 +14,7 @@ use super::diagnostics::{Place, Problems};
 use super::schema::{Admin, Config, ListenAddress, Workers};
 use super::source::Source;
 use crate::proxy::{self, Proxy, ProxyBuilder};
+use crate::sys;
 
 /// Builds everything; what is refused is noted, and the builder is of use only if nothing was.
 pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) -> ProxyBuilder {
@@ -51,6 +52,11 @@ pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) 
 fn with_admin(builder: ProxyBuilder, admin: &Admin, problems: &Problems) -> ProxyBuilder {
     match &admin.listen.value.value {
         ListenAddress::Socket(addr) => builder.admin(*addr),
+        // One socket: the kernel hands IPv4's connections to that of IPv6 (ipv6(7), IPV6_V6ONLY).
+        ListenAddress::Every(port) => match sys::every_address(*port).pop() {
+            Some(addr) => builder.admin(addr),
+            None => builder,
+        },
         ListenAddress::Name(_) | ListenAddress::Unix(_) => {
             let remedy = "write an IP address and a port, such as \"127.0.0.1:9090\"";
             problems.wrong(admin.listen.place, "the admin listener takes only an IP address", remedy);

@@ -7,7 +7,7 @@ use crate::backend::{self, Address, BackendTimeouts, HealthCheck, PoolLimits, St
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
 use crate::config::units::Period;
-use crate::config::values::{Parsed, Positive, Share, choice};
+use crate::config::values::{Named, Parsed, Positive, Share, Switch, choice};
 
 /// `[backend.NAME]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,11 +61,15 @@ impl Record for Backend {
             retry_budget: keys.or("retry_budget", default.retry_budget),
             timeouts: keys.or("timeouts", default.timeouts),
             pool: keys.or("pool", default.pool),
-            health: keys.take("health"),
+            health: present(keys.take("health").map(|at: At<HealthForm>| At::new(at.value.0, at.place))),
             passive: keys.or("passive", default.passive),
-            tls: keys.take("tls"),
+            tls: present(keys.take("tls").map(|at: At<Switch<_>>| At::new(at.value.0, at.place))),
         })
     }
+}
+
+fn present<T>(at: Option<At<Option<T>>>) -> Option<At<T>> {
+    at.and_then(|At { value, place }| Some(At::new(value?, place)))
 }
 
 fn by_name<S: Serializer>(servers: &[At<Server>], serializer: S) -> Result<S::Ok, S::Error> {
@@ -77,7 +81,7 @@ fn servers(keys: &mut Keys<'_>) -> Vec<At<Server>> {
         keys.lacks("no servers", "add `servers = [\"host:port\"]`");
         return Vec::new();
     };
-    if value.items().is_ok_and(|mut items| items.next().is_none()) {
+    if value.is_empty_list() {
         value.wrong(format_args!("backend {} has no servers", keys.name()), "add at least one \"host:port\"");
     }
     value.read().map(|at| at.value).unwrap_or_default()
@@ -129,6 +133,14 @@ impl Read for SendProxy {
             &[("off", Self::Off), ("v1", Self::V1), ("v2", Self::V2)],
         )
     }
+}
+
+impl Named for Address {
+    const NAMED: (&'static str, &'static str) = ("an address", "\"web1:80\"");
+}
+
+impl Named for StatusSet {
+    const NAMED: (&'static str, &'static str) = ("a list of statuses in quotes", "\"2xx,3xx\"");
 }
 
 /// One server: `"host:port"`, or a table.
@@ -249,21 +261,56 @@ pub(crate) struct Health {
     pub(crate) host: Option<At<String>>,
 }
 
+impl Default for Health {
+    fn default() -> Self {
+        let HealthCheck { interval, timeout, rise, fall, initial, .. } = HealthCheck::tcp();
+        Self {
+            path: None,
+            interval: Positive::new(interval),
+            timeout: Positive::new(timeout),
+            rise,
+            fall,
+            expect: None,
+            initial: Initial(initial),
+            host: None,
+        }
+    }
+}
+
 impl Record for Health {
     const KIND: &'static str = "health";
 
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
-        let default = HealthCheck::tcp();
+        let default = Self::default();
         Ok(Self {
             path: keys.take("path"),
-            interval: keys.or("interval", Positive::new(default.interval)),
-            timeout: keys.or("timeout", Positive::new(default.timeout)),
+            interval: keys.or("interval", default.interval),
+            timeout: keys.or("timeout", default.timeout),
             rise: at_least_one(keys, "rise").unwrap_or(default.rise),
             fall: at_least_one(keys, "fall").unwrap_or(default.fall),
             expect: keys.take("expect"),
-            initial: keys.or("initial", Initial(default.initial)),
+            initial: keys.or("initial", default.initial),
             host: keys.take("host"),
         })
+    }
+}
+
+/// [`Health`] as it may be written: a table, its `path` alone, or `true` for a check that connects.
+struct HealthForm(Option<Health>);
+
+impl Read for HealthForm {
+    const WANTED: (&'static str, &'static str) =
+        ("a health check", "true, \"/health\" or { path = \"/health\" }");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        match Switch::read(value) {
+            Ok(Switch(health)) => Ok(Self(health)),
+            Err(Miss::Said) => Err(Miss::Said),
+            Err(Miss::Type) => {
+                let path = Some(At::new(value.text()?.into_owned(), value.place()));
+                Ok(Self(Some(Health { path, ..Health::default() })))
+            }
+        }
     }
 }
 

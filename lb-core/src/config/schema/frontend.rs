@@ -1,6 +1,6 @@
 //! `[frontend.NAME]` and its tables but the routes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -12,7 +12,7 @@ use crate::backend::Address;
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
 use crate::config::units::Size;
-use crate::config::values::{Parsed, Positive, Several, choice};
+use crate::config::values::{Named, Parsed, Positive, Several, choice};
 use crate::http::{self, FrontendTimeouts};
 
 /// `[frontend.NAME]`.
@@ -40,10 +40,8 @@ impl Record for Frontend {
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
         // Absence is reported; the other keys are read for their own problems.
         let listen = keys.need::<Several<_>>("listen");
-        if let Ok(listen) = &listen
-            && listen.0.is_empty()
-        {
-            keys.problems().wrong(listen.place, "`listen` is empty", "write `listen = \"0.0.0.0:80\"`");
+        if let Some(value) = keys.value("listen").filter(|value| value.is_empty_list()) {
+            value.wrong("`listen` is empty", "write `listen = \":80\"`");
         }
         let mode = keys.or("mode", Mode::default());
         let accept_proxy = keys.take("accept_proxy").unwrap_or_default();
@@ -162,27 +160,33 @@ impl Record for Limits {
     }
 }
 
-/// An address to listen on: `"0.0.0.0:80"`, `"[::]:80"`, `"localhost:80"` or `"unix:/run/lb.sock"`.
+/// An address to listen on: `":80"`, `"0.0.0.0:80"`, `"[::]:80"`, `"localhost:80"` or `"unix:/run/lb.sock"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ListenAddress {
     Socket(SocketAddr),
+    /// `":80"`: a port of every address of this machine, of IPv4 and of IPv6.
+    Every(u16),
     /// A host name and port, looked up when the address is bound.
     Name(String),
     Unix(PathBuf),
+}
+
+impl Named for ListenAddress {
+    const NAMED: (&'static str, &'static str) = ("an address to listen on", "\":80\" or \"127.0.0.1:80\"");
 }
 
 /// Why a text is no [`ListenAddress`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ListenError {
     #[error(
-        "{0:?} is no address to listen on; write an IP address and a port, such as \"0.0.0.0:80\" or \"[::]:80\", \
+        "{0:?} is no address to listen on; write a port as \":80\", an IP address and a port as \"127.0.0.1:80\", \
          or \"unix:/run/lb.sock\""
     )]
     Unreadable(String),
-    #[error("{0:?} has no host; write \"0.0.0.0:{1}\", or \"[::]:{1}\" for IPv6 too")]
-    NoHost(String, u16),
-    #[error("{0:?} has no port; write \"{0}:80\", for example")]
-    NoPort(String),
+    #[error("{0:?} has no port; write \"{1}:80\", for example")]
+    NoPort(String, String),
+    #[error("{0:?} has no brackets around its IPv6 address; write \"[{1}]:{2}\"")]
+    Brackets(String, Ipv6Addr, u16),
     #[error("{0:?} has no usable path; write \"unix:/run/lb.sock\", at most 107 bytes")]
     Path(String),
 }
@@ -203,19 +207,21 @@ impl FromStr for ListenAddress {
         if let Ok(addr) = text.parse() {
             return Ok(Self::Socket(addr));
         }
-        if let Ok(ip) = text.parse::<IpAddr>() {
-            return Err(ListenError::NoPort(if ip.is_ipv6() {
-                format!("[{text}]")
-            } else {
-                text.to_owned()
-            }));
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        if let Some((host, port)) = parts
+            && let Ok(host) = host.parse()
+        {
+            return Err(ListenError::Brackets(text.to_owned(), host, port));
         }
-        match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-            Some(("" | "*", Ok(port))) => Err(ListenError::NoHost(text.to_owned(), port)),
+        match text.parse() {
+            Ok(IpAddr::V4(_)) => return Err(ListenError::NoPort(text.to_owned(), text.to_owned())),
+            Ok(IpAddr::V6(_)) => return Err(ListenError::NoPort(text.to_owned(), format!("[{text}]"))),
+            Err(_) => {}
+        }
+        match parts {
+            Some(("" | "*", port)) => Ok(Self::Every(port)),
             // Names are told by the same rules as servers' are.
-            Some((_, Ok(0_u16..))) if matches!(text.parse(), Ok(Address::Name { .. })) => {
-                Ok(Self::Name(text.to_owned()))
-            }
+            Some(_) if matches!(text.parse(), Ok(Address::Name { .. })) => Ok(Self::Name(text.to_owned())),
             _ => Err(ListenError::Unreadable(text.to_owned())),
         }
     }
@@ -224,6 +230,10 @@ impl FromStr for ListenAddress {
 /// A network, or a single address as the network of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Network(pub(crate) IpNet);
+
+impl Named for Network {
+    const NAMED: (&'static str, &'static str) = ("a network", "\"10.0.0.0/8\"");
+}
 
 /// Why a text is no [`Network`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -250,6 +260,8 @@ mod tests {
             ("0.0.0.0:80", socket("0.0.0.0:80")),
             ("[::]:443", socket("[::]:443")),
             ("127.0.0.1:0", socket("127.0.0.1:0")),
+            (":80", ListenAddress::Every(80)),
+            ("*:8080", ListenAddress::Every(8080)),
             ("localhost:80", ListenAddress::Name("localhost:80".into())),
             ("unix:/run/lb.sock", ListenAddress::Unix("/run/lb.sock".into())),
             ("unix:lb.sock", ListenAddress::Unix("lb.sock".into())),
@@ -262,10 +274,12 @@ mod tests {
     fn other_texts_say_what_to_write() {
         for (text, expected) in [
             ("", "no address to listen on"),
-            (":80", "write \"0.0.0.0:80\""),
-            ("*:8080", "write \"0.0.0.0:8080\""),
-            ("0.0.0.0", "write \"0.0.0.0:80\""),
-            ("::1", "write \"[::1]:80\""),
+            (":", "no address to listen on"),
+            (":99999", "no address to listen on"),
+            ("0.0.0.0", "\"0.0.0.0\" has no port; write \"0.0.0.0:80\""),
+            ("::1", "\"::1\" has no port; write \"[::1]:80\""),
+            ("::1:8350", "\"::1:8350\" has no brackets around its IPv6 address; write \"[::1]:8350\""),
+            ("2001:db8::1", "\"2001:db8::1\" has no port; write \"[2001:db8::1]:80\""),
             ("0.0.0.300:80", "no address to listen on"),
             ("0.0.0.0:99999", "no address to listen on"),
             ("http://0.0.0.0:80", "no address to listen on"),

@@ -178,6 +178,11 @@ impl Path {
         }
     }
 
+    /// The key it is written under.
+    pub(crate) fn key(&self) -> &'static str {
+        self.name().0
+    }
+
     fn name(&self) -> (&'static str, Place) {
         match self {
             Self::Exact(at) => ("path", at.place),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::config::diagnostics::At;
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
-use crate::config::values::{Parsed, Several, choice};
+use crate::config::values::{Named, Parsed, Several, choice};
 
 /// `[frontend.NAME.tls]`: TLS from clients.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,11 +22,8 @@ impl Record for FrontendTls {
 
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
         let certificates = keys.need::<Several<_>>("certificates");
-        if let Ok(certificates) = &certificates
-            && certificates.0.is_empty()
-        {
-            let remedy = "add `{ cert = \"site.pem\", key = \"site.key\" }`";
-            keys.problems().wrong(certificates.place, "`certificates` is empty", remedy);
+        if let Some(value) = keys.value("certificates").filter(|value| value.is_empty_list()) {
+            value.wrong("`certificates` is empty", "add `{ cert = \"site.pem\", key = \"site.key\" }`");
         }
         let tls = Self {
             certificates: certificates.map(|at| at.value).unwrap_or_default(),
@@ -47,8 +44,12 @@ impl Record for FrontendTls {
     }
 }
 
+impl Named for HeaderName {
+    const NAMED: (&'static str, &'static str) = ("the name of a header field", "\"x-client-subject\"");
+}
+
 /// `[backend.NAME.tls]`: TLS to servers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub(crate) struct BackendTls {
     pub(crate) ca: Option<At<String>>,
     pub(crate) server_name: Option<At<String>>,
