@@ -114,7 +114,8 @@ impl Request<'_> {
         self.client
     }
 
-    /// The subject of the certificate that the client showed and that was verified, such as `CN=alice, O=Shop`.
+    /// The subject of the certificate that the client showed and that was verified, such as `CN=alice, O=Shop`, escaped
+    /// by RFC 4514: `bob, CN=admin` for a name is `CN=bob\, CN=admin`, `Zoë` is `CN=Zo\C3\AB`. Visible ASCII alone.
     pub fn client_subject(&self) -> Option<&str> {
         self.client_subject
     }

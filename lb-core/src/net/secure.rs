@@ -13,7 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::Stream;
 use crate::metrics::HandshakeResult;
-use crate::tls::{Offer, Origination, Termination, subject_of};
+use crate::tls::{Offer, Origination, Subject, Termination};
 
 /// TLS over another stream.
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Secure {
     /// Bytes taken by [`Secure::poll_gather`] since they were last written out.
     gathered: usize,
     /// The subject of the certificate that the client showed.
-    subject: Option<Box<str>>,
+    subject: Option<Box<Subject>>,
     /// To a server.
     terms: Option<Terms>,
 }
@@ -63,7 +63,8 @@ impl Terminator {
             (error, result)
         })?;
         let certificates = tls.get_ref().1.peer_certificates();
-        let subject = certificates.and_then(|chain| chain.first()).and_then(|leaf| subject_of(leaf));
+        let subject =
+            certificates.and_then(|chain| chain.first()).and_then(|leaf| Subject::of(leaf)).map(Box::new);
         Ok(Secure::stream(TlsStream::Server(tls), subject, None))
     }
 }
@@ -97,7 +98,7 @@ impl Terms {
 const GATHERED: usize = 64 * 1024;
 
 impl Secure {
-    fn stream(mut tls: TlsStream<Stream>, subject: Option<Box<str>>, terms: Option<Terms>) -> Stream {
+    fn stream(mut tls: TlsStream<Stream>, subject: Option<Box<Subject>>, terms: Option<Terms>) -> Stream {
         // Bounded by who writes: a limit counts the records' own bytes, too, and would cut a short one off.
         match &mut tls {
             TlsStream::Server(tls) => tls.get_mut().1.set_buffer_limit(None),
@@ -195,9 +196,14 @@ impl Secure {
         self.socket_mut().reset_on_close();
     }
 
-    /// The subject of the certificate that the client showed.
+    /// The subject of the certificate that the client showed, as one line.
     pub(crate) fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
+        self.subject.as_deref().map(Subject::name)
+    }
+
+    /// The common name in it.
+    pub(crate) fn common_name(&self) -> Option<&str> {
+        self.subject.as_deref().and_then(Subject::common_name)
     }
 
     /// What TLS to a server was begun by.

@@ -106,6 +106,10 @@ impl Secure {
         match *self {}
     }
 
+    pub(crate) fn common_name(&self) -> Option<&str> {
+        match *self {}
+    }
+
     pub(crate) fn terms(&self) -> Option<&Terms> {
         match *self {}
     }

@@ -14,8 +14,9 @@ impl HttpFrontend {
         self
     }
 
-    /// Tells servers the subject of the client's certificate in this field, such as `CN=alice, O=Shop`. What clients
-    /// send in it themselves is taken out, whether they show a certificate or not.
+    /// Tells servers the subject of the client's certificate in this field, such as `CN=alice, O=Shop`, escaped by
+    /// RFC 4514, so that two subjects never read alike. What clients send in it themselves is taken out, whether they
+    /// show a certificate or not.
     #[must_use]
     pub fn client_subject_header(mut self, name: HeaderName) -> Self {
         self.filters.insert(0, std::sync::Arc::new(ClientSubject(name)));

@@ -30,7 +30,7 @@ pub use origination::{Origination, OriginationBuilder, SkipVerification};
 pub use termination::{ClientCertificates, MinVersion, Termination, TerminationBuilder};
 
 pub(crate) use offers::Offer;
-pub(crate) use subject::subject_of;
+pub(crate) use subject::Subject;
 pub(crate) use watch::{Owner, watch};
 
 /// The one provider of cryptography, with the hybrid of X25519 and ML-KEM offered first.

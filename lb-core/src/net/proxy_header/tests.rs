@@ -149,12 +149,12 @@ fn what_is_written_can_be_read() {
         ("[::ffff:10.0.0.1]:1", "10.0.0.2:443", "PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"),
         ("10.0.0.1:1", "[::2]:443", "PROXY TCP6 ::ffff:10.0.0.1 ::2 1 443\r\n"),
     ] {
-        let subject = Some("O=Shop, CN=alice");
         let tls = write::TlsIntroduction {
             version: "TLSv1.3",
             protocol: Some(b"http/1.1"),
             server_name: Some("shop.example"),
-            subject,
+            has_certificate: true,
+            common_name: Some("alice"),
         };
         let said = Said { destination: destination.parse().ok(), tlvs: tls.tlvs() };
         let introduction = Introduction { client: source.parse().ok(), said: Some(&said) };

@@ -6,7 +6,8 @@ use super::{
     CLIENT_SSL, SIGNATURE_V2, Said, Stream, TLV_ALPN, TLV_AUTHORITY, TLV_SSL, TLV_SSL_CN, TLV_SSL_VERSION,
 };
 
-/// A common name that is longer is left out: X.520 has room for 64 characters.
+/// A common name that is longer is left out: X.520 has room for 64 characters. So is one with control characters, which
+/// readers may cut short.
 const LONGEST_NAME: usize = 512;
 
 /// Who a client is, for a header that goes out. The default speaks for ourselves.
@@ -22,8 +23,10 @@ pub(super) struct TlsIntroduction<'a> {
     pub(super) version: &'static str,
     pub(super) protocol: Option<&'a [u8]>,
     pub(super) server_name: Option<&'a str>,
-    /// The subject of its certificate, which was verified.
-    pub(super) subject: Option<&'a str>,
+    /// It showed a certificate, which was verified.
+    pub(super) has_certificate: bool,
+    /// The common name of that.
+    pub(super) common_name: Option<&'a str>,
 }
 
 impl Said {
@@ -35,7 +38,8 @@ impl Said {
                     version: secure.version(),
                     protocol: secure.protocol(),
                     server_name: secure.server_name(),
-                    subject: secure.subject(),
+                    has_certificate: secure.subject().is_some(),
+                    common_name: secure.common_name(),
                 };
                 tls.tlvs()
             }
@@ -107,12 +111,11 @@ impl TlsIntroduction<'_> {
         }
         // Section 2.2.6: 2 and 4 for a certificate on this connection and in this session; then 0 if it
         // was verified.
-        let mut ssl = vec![if self.subject.is_some() { CLIENT_SSL | 0x06 } else { CLIENT_SSL }];
-        ssl.extend(u32::from(self.subject.is_none()).to_be_bytes());
+        let mut ssl = vec![if self.has_certificate { CLIENT_SSL | 0x06 } else { CLIENT_SSL }];
+        ssl.extend(u32::from(!self.has_certificate).to_be_bytes());
         tlv(&mut ssl, TLV_SSL_VERSION, self.version.as_bytes());
-        let common_name =
-            self.subject.and_then(|subject| subject.split(", ").find_map(|part| part.strip_prefix("CN=")));
-        if let Some(name) = common_name.filter(|name| name.len() <= LONGEST_NAME) {
+        let is_fit = |name: &&str| name.len() <= LONGEST_NAME && !name.contains(char::is_control);
+        if let Some(name) = self.common_name.filter(is_fit) {
             tlv(&mut ssl, TLV_SSL_CN, name.as_bytes());
         }
         tlv(&mut body, TLV_SSL, &ssl);
