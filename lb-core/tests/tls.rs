@@ -173,6 +173,18 @@ fn old_versions_and_unknown_protocols_are_refused_and_counted() {
 }
 
 #[test]
+fn clients_that_offer_http_1_0_alone_are_served() {
+    let (authority, origin) = (Authority::new(), Origin::named("web1"));
+    let proxy = terminating(&origin, tls(&authority.issue(&["shop.example"])));
+    let client = Client::trusting(&authority).protocol("http/1.0");
+    let client = client.connect(&proxy.address("web"), "shop.example");
+    assert_eq!(client.conn.alpn_protocol(), Some(&b"http/1.0"[..]));
+    let mut client = rig::wire(client);
+    client.send("GET / HTTP/1.0\r\nHost: shop.example\r\n\r\n");
+    assert_eq!(client.response().text(), "web1");
+}
+
+#[test]
 fn clear_text_on_a_tls_port_is_told_so() {
     let (authority, origin) = (Authority::new(), Origin::named("web1"));
     let proxy = terminating(&origin, tls(&authority.issue(&["shop.example"])));

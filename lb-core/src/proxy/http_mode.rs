@@ -20,7 +20,7 @@ use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream};
 
 /// What is offered by ALPN, the best first.
-const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
+const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1", b"http/1.0"];
 
 /// Builds a frontend that reads requests and routes each to a backend. Made by [`Frontend::http`].
 #[derive(Clone)]
