@@ -135,18 +135,24 @@ fn same_conditions(name: &str, frontend: &Frontend, problems: &Problems) {
     }
 }
 
-/// In mode tcp nothing of a request is read: a connection goes by its ClientHello at most.
+/// In mode tcp nothing of a request is read: a connection goes by its ClientHello at most, and where no condition on it
+/// holds to the one route, or the one `backend`, that takes the rest.
 fn without_http(name: &str, frontend: &Frontend, problems: &Problems) {
-    for (index, route) in routes_of(frontend).enumerate() {
+    let mut has_rest = frontend.backend.is_some();
+    for route in routes_of(frontend) {
         let is_plain = matches!(route.action, Some(Action::Backend(_)) | None);
         if route.has_http_condition() || route.rewrites() || !is_plain {
             let what = format_args!(
                 "frontend {name} is in mode tcp, where a route can only name a backend for an `sni` or `alpn`"
             );
             problems.wrong(route.place, what, "write `backend = \"...\"`, or `mode = \"http\"`");
-        } else if route.hello_condition().is_none() && (index > 0 || frontend.backend.is_some()) {
-            let what = format_args!("frontend {name} is in mode tcp and names several backends");
-            problems.wrong(route.place, what, "keep one");
+        } else if route.hello_condition().is_none() {
+            if has_rest {
+                let what = format_args!("frontend {name} names several backends for what no route takes");
+                let remedy = "keep one, put its servers under the other, or add an `sni` or `alpn`";
+                problems.wrong(route.place, what, remedy);
+            }
+            has_rest = true;
         }
     }
 }

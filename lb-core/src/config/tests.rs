@@ -357,6 +357,36 @@ fn mode_tcp_warns_of_what_only_http_reads() {
 }
 
 #[test]
+fn a_route_without_a_condition_takes_the_rest_in_mode_tcp() {
+    let file = |keys: &str| {
+        format!(
+            "[frontend.sni]\nlisten = \"127.0.0.1:0\"\nmode = \"tcp\"\n{keys}\n[backend.one]\nservers = [\"a:1\"]\n\
+             [backend.two]\nservers = [\"b:1\"]\n"
+        )
+    };
+    let one = "{ sni = \"one.example\", backend = \"one\" }";
+    let rest = "{ backend = \"two\" }";
+    for keys in [
+        format!("routes = [{one}, {rest}]"),
+        format!("routes = [{rest}, {one}]"),
+        format!("routes = [{one}]\nbackend = \"two\""),
+        format!("routes = [{{ alpn = \"h2\", backend = \"one\" }}, {one}, {rest}]"),
+    ] {
+        let loaded = load_text("lb.toml", &file(&keys), env).expect("a good file");
+        assert_eq!(loaded.warnings.len(), 0, "{keys}: {:?}", loaded.warnings);
+    }
+    let several = "frontend sni names several backends for what no route takes; keep one";
+    for (keys, column) in [
+        (format!("routes = [{rest}, {{ backend = \"one\" }}]"), 32),
+        (format!("backend = \"two\"\nroutes = [{one}, {{ backend = \"one\" }}]"), 53),
+    ] {
+        let found = problems(&file(&keys));
+        assert_eq!(found.len(), 1, "{keys}: {found:#?}");
+        assert!(found[0].contains(several) && found[0].contains(&format!(":{column}: ")), "{found:?}");
+    }
+}
+
+#[test]
 fn variables_fill_strings_and_numbers() {
     let text =
         around("", "", "retries = \"${WEIGHT}\"\nforwarded = \"${NO:-false}\"\nbalance = \"${POLICY:-p2c}\"");
