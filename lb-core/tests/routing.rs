@@ -3,6 +3,11 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+use std::net::TcpListener;
+use std::time::Duration;
+
+use http::StatusCode;
+use lb_core::backend::BackendTimeouts;
 use lb_core::http::edits::HeaderEdits;
 use lb_core::http::route::Respond;
 use lb_core::prelude::*;
@@ -173,6 +178,52 @@ fn paths_and_fields_are_rewritten() {
     assert_eq!(request.field("x-a"), Some("1"));
     assert_eq!(request.fields_named("x-b").collect::<Vec<_>>(), ["0", "2"]);
     assert_eq!(request.field("x-c"), None);
+}
+
+#[test]
+fn a_route_edits_the_answers_that_the_proxy_gives_in_a_servers_place() {
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = Origin::scripted(|wire| drop(wire.until_closed()));
+    let backend = |name: &str| Backend::builder(name).retries(0);
+    let idle = ServerSpec::new("none", dead.to_string().parse().unwrap()).weight(0);
+    let impatient = BackendTimeouts::default().response(Duration::from_millis(50));
+    let backends = [
+        ("/502", backend("dead").server(dead.to_string()), 502),
+        ("/503", backend("drained").server(idle), 503),
+        ("/504", backend("silent").server(silent.address()).timeouts(impatient), 504),
+        ("/401", backend("closed").server(dead.to_string()), 401),
+    ];
+    let edits = HeaderEdits::new().set("access-control-allow-origin", "*").unwrap();
+    let edits = edits.set("content-type", "text/html").unwrap();
+    let mut web = Frontend::http("web").listen("127.0.0.1:0").filter(Bouncer);
+    let mut expected = Vec::new();
+    for (path, backend, status) in backends {
+        let backend = backend.build().unwrap();
+        web = web.route(Route::path(path).to(&backend).response_headers(edits.clone()));
+        expected.push((path, status, Some("*")));
+    }
+    let proxy = Running::start(Proxy::builder().frontend(web));
+    // No route is no route's.
+    expected.push(("/404", 404, None));
+    for (path, status, origin) in expected {
+        let response = ask(&proxy, &format!("GET {path} HTTP/1.1\r\nHost: a"));
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.field("access-control-allow-origin"), origin, "{path}");
+        let types: Vec<_> = response.fields_named("content-type").collect();
+        assert_eq!(types == ["text/html"], origin.is_some(), "{path}: {types:?}");
+    }
+}
+
+/// Lets nobody in by the backend `closed`.
+struct Bouncer;
+
+impl Filter for Bouncer {
+    fn request(&self, request: &mut Request<'_>) -> Verdict {
+        if request.backend() == "closed" {
+            return Verdict::Answer(Reply::text(StatusCode::UNAUTHORIZED, "no\n"));
+        }
+        Verdict::Continue
+    }
 }
 
 #[test]

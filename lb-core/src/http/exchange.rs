@@ -74,15 +74,15 @@ enum Unread {
 
 /// Why no server's response reached the client.
 #[derive(Debug)]
-pub(super) enum Unserved<'a> {
-    /// This is the answer, edited as the plan says.
-    Reply(Reply, Option<&'a Plan>),
+pub(super) enum Unserved {
+    /// This is the answer.
+    Reply(Reply),
     Refused(Refusal),
     /// Nobody is there to be answered.
     Gone,
 }
 
-impl From<Refusal> for Unserved<'_> {
+impl From<Refusal> for Unserved {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
@@ -101,11 +101,16 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
 
     /// Reads the request and sees it to its end.
     pub(crate) async fn run(mut self) -> Next {
+        // The plan whose route took the request: it edits every response of that route, whoever gives it.
+        let mut plan = None;
         let served = match self.read_head().await {
             Ok(()) => match self.route() {
-                Ok(Routed::Upstream(target, at)) => self.forward(&target.plan, at).await,
-                Ok(Routed::Answer(target, reply)) => Err(Unserved::Reply(reply, Some(&target.plan))),
-                Ok(Routed::Own(reply)) => Err(Unserved::Reply(reply, None)),
+                Ok(Routed::Upstream(target, at)) => self.forward(plan.insert(&target.plan), at).await,
+                Ok(Routed::Answer(target, reply)) => {
+                    plan = Some(&target.plan);
+                    Err(Unserved::Reply(reply))
+                }
+                Ok(Routed::Own(reply)) => Err(Unserved::Reply(reply)),
                 Err(refusal) => Err(refusal.into()),
             },
             // Whatever it was meant to be, TLS is what is missing.
@@ -119,20 +124,19 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         // Boxed, as is everything rare: this future is as large as its largest part, and is moved about.
         let next = match served {
             Ok(next) => next,
-            Err(unserved) => Box::pin(self.answer_unserved(unserved)).await,
+            Err(unserved) => Box::pin(self.answer_unserved(unserved, plan)).await,
         };
         self.settle(&next);
         next
     }
 
-    async fn answer_unserved(&mut self, unserved: Unserved<'_>) -> Next {
+    async fn answer_unserved(&mut self, unserved: Unserved, plan: Option<&Plan>) -> Next {
+        let edits = plan.map(Plan::response_headers);
         match unserved {
-            Unserved::Reply(reply, plan) => {
-                self.answer(&reply, plan.map(Plan::response_headers), false).await
-            }
+            Unserved::Reply(reply) => self.answer(&reply, edits, false).await,
             Unserved::Refused(refusal) => {
                 self.record.reason = Some(refusal.reason);
-                self.answer(&refusal.reply(), None, refusal.closes).await
+                self.answer(&refusal.reply(), edits, refusal.closes).await
             }
             Unserved::Gone => {
                 self.record.reason = Some(Reason::ClientAbort);

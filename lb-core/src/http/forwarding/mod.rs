@@ -19,9 +19,9 @@ use super::refusal::Refusal;
 use super::route::Plan;
 use crate::upstream::Upstream;
 
-impl<'a, C: ClientEnd> Exchange<'a, C> {
+impl<C: ClientEnd> Exchange<'_, C> {
     /// Serves the request from a backend.
-    pub(super) async fn forward(&mut self, plan: &Plan, at: usize) -> Result<Next, Unserved<'a>> {
+    pub(super) async fn forward(&mut self, plan: &Plan, at: usize) -> Result<Next, Unserved> {
         let upstream = &*self.service.upstreams[at].upstream;
         self.record.upstream = Some(at);
         self.bound_body()?;
@@ -29,7 +29,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             self.scratch.request_edits.clear();
             self.scratch.response_edits.clear();
             if let Some(reply) = Box::pin(self.filter_request(upstream)).await {
-                return Err(Unserved::Reply(reply, None));
+                return Err(Unserved::Reply(reply));
             }
         }
         let mut reached = self.reach(upstream).await?;
@@ -56,7 +56,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         plan: &Plan,
         reached: &mut Reached,
         upload: &mut Transfer,
-    ) -> Result<(), Unserved<'a>> {
+    ) -> Result<(), Unserved> {
         loop {
             let is_replayable = self.client.is_replayable();
             self.write_request(upstream, plan, reached);

@@ -37,7 +37,7 @@ enum Moved {
     BeforeAnything,
 }
 
-impl<'a, C: ClientEnd> Exchange<'a, C> {
+impl<C: ClientEnd> Exchange<'_, C> {
     /// Sends the response on.
     pub(super) async fn respond(
         &mut self,
@@ -45,7 +45,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         plan: &Plan,
         mut reached: Reached,
         mut upload: Transfer,
-    ) -> Result<Next, Unserved<'a>> {
+    ) -> Result<Next, Unserved> {
         let (request, response) = (&self.scratch.request, &self.scratch.response);
         let is_upgraded = response.status == 101;
         let is_tunnel = request.is_tunnel(response.status);

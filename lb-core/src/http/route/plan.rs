@@ -165,7 +165,8 @@ impl Route {
         Self { request_headers: edits, ..self }
     }
 
-    /// Edits the fields of the response. The last call counts.
+    /// Edits the fields of the response, also of one that the proxy gives in a server's place: 502, 503, 504 and what a
+    /// filter answers. The last call counts.
     #[must_use]
     pub fn response_headers(self, edits: HeaderEdits) -> Self {
         Self { response_headers: edits, ..self }
