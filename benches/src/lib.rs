@@ -29,13 +29,15 @@ pub enum Kind {
     Prefix,
     /// `path_begins`
     Begins,
+    /// `path_regex`
+    Regex,
     /// `host`
     Host,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Exact, Self::Prefix, Self::Begins, Self::Host];
+    pub const ALL: [Self; 5] = [Self::Exact, Self::Prefix, Self::Begins, Self::Regex, Self::Host];
 
     /// So many routes, each to its number.
     pub fn routes(self, count: usize) -> Vec<(Match, usize)> {
@@ -47,7 +49,7 @@ impl Kind {
         match self {
             Self::Host => (format!("h{n}.example"), "/".into()),
             Self::Exact => ("any.example".into(), format!("/r{n}")),
-            Self::Prefix | Self::Begins => ("any.example".into(), format!("/r{n}/x")),
+            Self::Prefix | Self::Begins | Self::Regex => ("any.example".into(), format!("/r{n}/x")),
         }
     }
 
@@ -56,6 +58,7 @@ impl Kind {
             Self::Exact => Match::path(&format!("/r{n}")),
             Self::Prefix => Match::prefix(&format!("/r{n}")),
             Self::Begins => Match::begins(&format!("/r{n}/")),
+            Self::Regex => Match::regex(&format!("^/r{n}/[a-z]+$")),
             Self::Host => Match::any().host(&format!("h{n}.example")),
         }
     }

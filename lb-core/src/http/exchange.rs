@@ -198,7 +198,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             query: bytes[request.target.query].strip_prefix(b"?"),
             fields: &HeadFields { fields: &request.fields, bytes },
         };
-        let target = self.service.router.find(&subject);
+        let target = self.service.router.find_with(&subject, &self.service.memories);
         let target = target.ok_or(if is_connect { Refusal::CONNECT } else { Refusal::NO_ROUTE })?;
         let reply = match target.plan.action() {
             Action::Backend(_) => return Ok(Routed::Upstream(target, target.upstreams[0])),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::filter::Filter;
-use super::route::{Plan, Router};
+use super::route::{Memories, Plan, Router};
 use super::scratch::Scratch;
 use super::settings::{FrontendTimeouts, Limits};
 use crate::access_log::{AccessLog, Warnings};
@@ -31,6 +31,8 @@ pub(crate) struct Service {
     pub(crate) name: Arc<str>,
     pub(crate) entrance: Entrance,
     pub(crate) router: Arc<Router<RouteTarget>>,
+    /// The worker's own for `router`.
+    pub(crate) memories: Memories,
     pub(crate) filters: Arc<[Arc<dyn Filter>]>,
     pub(crate) upstreams: Box<[UpstreamUse]>,
     pub(crate) timeouts: FrontendTimeouts,

@@ -255,6 +255,7 @@ impl Mode for HttpMode {
             name: Arc::clone(seat.frontend),
             entrance: self.entrance.clone(),
             router: Arc::clone(&self.router),
+            memories: self.router.memories(),
             filters: Arc::clone(&self.filters),
             upstreams: upstreams.collect(),
             timeouts: self.timeouts,

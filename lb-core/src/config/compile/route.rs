@@ -126,7 +126,7 @@ fn place_of(problem: &RouteProblem, route: &At<schema::Route>) -> Option<Place> 
         | RouteProblem::SecondAction
         | RouteProblem::SecondRewrite
         | RouteProblem::NoWeight => return None,
-        RouteProblem::Path { .. } | RouteProblem::NeverBegins(_) => {
+        RouteProblem::Path { .. } | RouteProblem::NeverBegins(_) | RouteProblem::Regexes(_) => {
             route.path.as_ref().map(|path| path.text().place)
         }
         RouteProblem::Regex { text, .. } => regex_place(text, route),

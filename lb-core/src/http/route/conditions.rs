@@ -9,8 +9,6 @@ use crate::http::path;
 /// Conditions that must all hold.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
-    /// For a route by regular expression; any other path has been looked up before.
-    pub(super) path: Option<Regex>,
     /// One of these; none: every method.
     pub(super) methods: Vec<Method>,
     pub(super) headers: Vec<(HeaderName, Test)>,
@@ -41,7 +39,6 @@ impl Conditions {
         };
         (self.takes_connect || subject.method != b"CONNECT")
             && (self.methods.is_empty() || self.methods.iter().any(method))
-            && self.path.as_ref().is_none_or(|regex| !subject.path.is_empty() && regex.is_match(subject.path))
             && self.headers.iter().all(header)
             && self.query.iter().all(query)
     }
@@ -202,7 +199,6 @@ mod tests {
     fn all_conditions_must_hold() {
         let all = Conditions {
             takes_connect: false,
-            path: Some(Regex::new("^/v[0-9]+/").expect("a valid expression")),
             methods: vec![Method::GET],
             headers: vec![(HeaderName::from_static("x-a"), Test::Present)],
             query: vec![(b"q"[..].into(), Test::Present)],
@@ -211,7 +207,5 @@ mod tests {
         assert!(!holds(&all, "PUT", Some("q"), &[("x-a", "")]));
         assert!(!holds(&all, "GET", None, &[("x-a", "")]));
         assert!(!holds(&all, "GET", Some("q"), &[]));
-        let elsewhere = Conditions { path: Some(Regex::new("^/w").expect("a valid expression")), ..all };
-        assert!(!holds(&elsewhere, "GET", Some("q"), &[("x-a", "")]));
     }
 }

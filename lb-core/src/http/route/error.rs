@@ -37,6 +37,11 @@ pub enum RouteProblem {
         /// What the compiler says, in one line.
         reason: String,
     },
+    /// The regular expressions of all routes do not compile together.
+    #[error(
+        "the regular expressions on paths do not compile together: {0}; use path_prefix where it does, or fewer of them"
+    )]
+    Regexes(String),
     /// A host condition is neither a host nor a wildcard before one.
     #[error("`{0}` is no host to match; write a name, an address or `*.NAME`, without a port, in ASCII")]
     Host(String),
@@ -88,10 +93,21 @@ pub enum RouteProblem {
     NoEffect(&'static str),
 }
 
+/// What an error of the regex crates says in the end: a syntax error is a drawing of several lines.
+pub(super) fn last_line(error: &dyn fmt::Display) -> String {
+    let drawing = error.to_string();
+    let reason = drawing.lines().last().unwrap_or_default();
+    reason.strip_prefix("error: ").unwrap_or(reason).to_owned()
+}
+
 impl RouteError {
     /// None when there is nothing wrong.
     pub(super) fn of(problems: Vec<(usize, RouteProblem)>) -> Option<Self> {
         (!problems.is_empty()).then_some(Self { problems })
+    }
+
+    pub(super) fn one(route: usize, problem: RouteProblem) -> Self {
+        Self { problems: vec![(route, problem)] }
     }
 
     /// All problems, each with the position of its route among those given, from 0.

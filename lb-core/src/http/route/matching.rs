@@ -4,8 +4,9 @@ use http::{HeaderName, Method};
 use regex::bytes::Regex;
 
 use super::conditions::{Conditions, Test, decoded};
-use super::error::RouteProblem;
+use super::error::{RouteProblem, last_line};
 use super::hosts::HostPattern;
+use super::regexes::PathRegex;
 use crate::http::path::{PathError, normalise, normalise_written, push_spelled};
 
 /// The conditions of a route; all must hold.
@@ -21,14 +22,14 @@ pub struct Match {
     pub(super) problems: Vec<RouteProblem>,
 }
 
-/// How a path is looked up. A regular expression is a condition that is tried.
+/// How a path is looked up.
 #[derive(Clone, Debug)]
 pub(super) enum PathMatch {
     Exact(Box<[u8]>),
     /// Without trailing slash; the root is empty.
     Prefix(Box<[u8]>),
     Begins(Box<[u8]>),
-    Regex,
+    Regex(PathRegex),
     Any,
 }
 
@@ -84,9 +85,13 @@ impl Match {
     /// Takes paths in which `regex` finds something; `^` and `$` anchor it. It sees the normalised path, which
     /// is ASCII: `é` is `%C3%A9`. The syntax is the `regex` crate's, whose time is linear in the path.
     pub fn regex(regex: &str) -> Self {
-        let mut made = Self::new(PathMatch::Regex);
-        made.conditions.path = made.compiled(regex);
-        made
+        match PathRegex::parse(regex) {
+            Ok(parsed) => Self::new(PathMatch::Regex(parsed)),
+            Err(reason) => {
+                let problem = RouteProblem::Regex { text: regex.to_owned(), reason };
+                Self { problems: vec![problem], ..Self::any() }
+            }
+        }
     }
 
     /// And has this host: a name, an address, or `*.example` for every name that ends in `.example`. Letter
@@ -151,7 +156,7 @@ impl Match {
 
     /// How many conditions there are beside the path's. Alternatives are one.
     pub(super) fn weight(&self) -> usize {
-        let Conditions { path: _, methods, headers, query, takes_connect: _ } = &self.conditions;
+        let Conditions { methods, headers, query, takes_connect: _ } = &self.conditions;
         usize::from(!self.hosts.is_empty()) + usize::from(!methods.is_empty()) + headers.len() + query.len()
     }
 
@@ -189,10 +194,7 @@ impl Match {
         match Regex::new(text) {
             Ok(regex) => Some(regex),
             Err(error) => {
-                // A syntax error is a drawing of several lines, of which the last says what is wrong.
-                let drawing = error.to_string();
-                let reason = drawing.lines().last().unwrap_or_default();
-                let reason = reason.strip_prefix("error: ").unwrap_or(reason).to_owned();
+                let reason = last_line(&error);
                 self.problems.push(RouteProblem::Regex { text: text.to_owned(), reason });
                 None
             }
