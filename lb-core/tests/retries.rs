@@ -51,12 +51,18 @@ fn closing_upon_the_second(is_reset: bool) -> (Origin, Arc<AtomicUsize>) {
 #[test]
 fn an_idempotent_request_on_a_stale_connection_is_sent_again() {
     for is_reset in [false, true] {
-        for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
+        for method in
+            ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "QUERY", "PROPFIND", "REPORT", "SEARCH", "COPY"]
+        {
             let (origin, requests) = closing_upon_the_second(is_reset);
             let proxy = Running::in_front_of(&origin);
             let mut client = proxy.client("web");
             for _ in 0..3 {
-                let body = if method == "PUT" { "Content-Length: 5\r\n\r\nhello" } else { "\r\n" };
+                let body = if ["PUT", "QUERY"].contains(&method) {
+                    "Content-Length: 5\r\n\r\nhello"
+                } else {
+                    "\r\n"
+                };
                 client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{body}"));
                 let response = if method == "HEAD" { client.response_to_head() } else { client.response() };
                 assert_eq!(response.status(), 200, "{method}");
@@ -72,7 +78,7 @@ fn an_idempotent_request_on_a_stale_connection_is_sent_again() {
 #[test]
 fn a_request_that_is_not_idempotent_is_never_sent_twice() {
     for is_reset in [false, true] {
-        for method in ["POST", "PATCH", "BREW"] {
+        for method in ["POST", "PATCH", "LOCK", "BREW", "query"] {
             let (origin, requests) = closing_upon_the_second(is_reset);
             let proxy = Running::in_front_of(&origin);
             let mut client = proxy.client("web");

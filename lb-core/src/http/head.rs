@@ -155,6 +155,44 @@ impl Known {
     }
 }
 
+/// What IANA's "HTTP Method Registry" calls idempotent, but for PRI, which is no method to use. The common ones first.
+const IDEMPOTENT: [&str; 34] = [
+    "GET",
+    "HEAD",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "TRACE",
+    "QUERY",
+    "PROPFIND",
+    "REPORT",
+    "SEARCH",
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "ORDERPATCH",
+    "PROPPATCH",
+    "REBIND",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
+
 /// How long a message's body is said to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BodyLength {
@@ -294,7 +332,8 @@ impl RequestHead {
 
     /// Whether the method is safe to repeat whatever became of the first attempt (RFC 9110 section 9.2.2).
     pub(crate) fn is_idempotent(&self, bytes: &[u8]) -> bool {
-        matches!(&bytes[self.method], b"GET" | b"HEAD" | b"PUT" | b"DELETE" | b"OPTIONS" | b"TRACE")
+        let method = &bytes[self.method];
+        IDEMPOTENT.iter().any(|idempotent| idempotent.as_bytes() == method)
     }
 }
 
