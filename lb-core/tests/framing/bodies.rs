@@ -112,6 +112,7 @@ fn chunks() {
             ("5\r\n0\r\n\r\n\r\n0\r\n\r\n", "0\r\n\r\n"),
             ("5\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n", "hello"),
             ("5; a\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("5 ;a\r\nhello\r\n0\t; b\r\n\r\n", "hello"),
             ("5;a=\"\\\"\"\r\nhello\r\n0\r\n\r\n", "hello"),
         ]
         .map(|(body, content)| (with(body), Passes(vec![("POST /", content)]))),
@@ -143,7 +144,7 @@ fn chunks() {
             "5;\n0\r\n\r\n\r\nhello\r\n0\r\n\r\n",
             "5\n;a\r\nhello\r\n0\r\n\r\n",
             "5\r;a\r\nhello\r\n0\r\n\r\n",
-            "5 ;a\r\nhello\r\n0\r\n\r\n",
+            "5 \r\nhello\r\n0\r\n\r\n",
             "5\t\r\nhello\r\n0\r\n\r\n",
             "5;\"\r\n\"\r\nhello\r\n0\r\n\r\n",
             "5;\u{7f}\r\nhello\r\n0\r\n\r\n",

@@ -18,6 +18,7 @@ const MAX_TRAILER_FIELDS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Chunked {
     state: State,
+    sender: Sender,
     /// How many bytes more the extensions came to than the payload.
     excess: u64,
     /// The trailer section's lines, `\r\n` included. Empty, and without memory, for nearly all bodies.
@@ -40,12 +41,26 @@ pub(crate) struct Decoded {
     pub(crate) is_ended: bool,
 }
 
+/// Whose chunks they are. Some servers pad a size with blanks, which then stand before nothing. No grammar has them, and
+/// a client that sends them may mean the proxy to see other chunks than its server does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sender {
+    #[default]
+    Client,
+    Server,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// In the digits of a chunk's size.
     Size {
         digits: u8,
         size: u64,
+    },
+    /// In blanks behind the size, which count as those of an extension.
+    Blanks {
+        size: u64,
+        length: usize,
     },
     /// Between the size and its line end.
     Extension {
@@ -77,6 +92,10 @@ impl Default for State {
 }
 
 impl Chunked {
+    pub(crate) fn of(sender: Sender) -> Self {
+        Self { sender, ..Self::default() }
+    }
+
     /// Decodes `piece` in place.
     pub(crate) fn decode(&mut self, piece: &mut [u8]) -> Result<Decoded, BadChunk> {
         let mut decoded = Decoded::default();
@@ -119,12 +138,18 @@ impl Chunked {
             }
             (State::Size { digits: 1.., size }, b'\r') => State::SizeEnd { size },
             (State::Size { digits: 1.., size }, b';') => State::Extension { size, length: 0 },
+            // RFC 9112 section 7.1.1: a recipient must take blanks before an extension ("BWS").
+            (State::Size { digits: 1.., size }, b'\t' | b' ') => {
+                State::Blanks { size, length: self.lengthen(0)? }
+            }
+            (State::Blanks { size, length }, b'\t' | b' ') => {
+                State::Blanks { size, length: self.lengthen(length)? }
+            }
+            (State::Blanks { size, length }, b';') => State::Extension { size, length },
+            (State::Blanks { size, .. }, b'\r') if self.sender == Sender::Server => State::SizeEnd { size },
             (State::Extension { size, .. }, b'\r') => State::SizeEnd { size },
-            (State::Extension { size, length }, b'\t' | b' '..=b'~' | 0x80..)
-                if length < MAX_EXTENSION_BYTES && self.excess < MAX_EXTENSIONS_EXCESS =>
-            {
-                self.excess += 1;
-                State::Extension { size, length: length + 1 }
+            (State::Extension { size, length }, b'\t' | b' '..=b'~' | 0x80..) => {
+                State::Extension { size, length: self.lengthen(length)? }
             }
             (State::SizeEnd { size: 0 }, b'\n') => State::Trailer { line: 0, after_cr: false },
             (State::SizeEnd { size }, b'\n') => {
@@ -145,6 +170,15 @@ impl Chunked {
             _ => return Err(BadChunk),
         };
         Ok(())
+    }
+
+    /// One byte more of an extension that had `length`.
+    fn lengthen(&mut self, length: usize) -> Result<usize, BadChunk> {
+        if length == MAX_EXTENSION_BYTES || self.excess >= MAX_EXTENSIONS_EXCESS {
+            return Err(BadChunk);
+        }
+        self.excess += 1;
+        Ok(length + 1)
     }
 
     fn end_trailer_line(&mut self, line: usize) -> Result<(), BadChunk> {
@@ -208,9 +242,13 @@ fn hex_value(digit: u8) -> u8 {
 mod tests {
     use super::*;
 
-    /// Decodes `body` in pieces of `size` bytes: the payload, the trailers, and what is left behind the body.
+    /// Decodes a client's `body` in pieces of `size` bytes: the payload, the trailers, and what is left behind the body.
     fn decode(body: &[u8], size: usize) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), BadChunk> {
-        let mut decoder = Chunked::default();
+        decode_of(Sender::Client, body, size)
+    }
+
+    fn decode_of(sender: Sender, body: &[u8], size: usize) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), BadChunk> {
+        let mut decoder = Chunked::of(sender);
         let (mut payload, mut rest) = (Vec::new(), Vec::new());
         let mut is_ended = false;
         for piece in body.chunks(size) {
@@ -234,6 +272,7 @@ mod tests {
             ("5\r\nhello\r\n0\r\n\r\n", "hello", "", ""),
             ("1\r\na\r\n1\r\nb\r\n2\r\ncd\r\n0\r\n\r\nGET /", "abcd", "", "GET /"),
             ("00005;a=b;c=\"x;y\"\r\nhello\r\n0;z\r\n\r\n", "hello", "", ""),
+            ("5 ;a\r\nhello\r\n0 \t ; b = c\r\n\r\n", "hello", "", ""),
             ("A\r\n0123456789\r\n0\r\nx-sum:  1 \r\ny:2\r\n\r\n!", "0123456789", "x-sum: 1\r\ny: 2\r\n", "!"),
         ] {
             for size in 1..=body.len() {
@@ -258,6 +297,24 @@ mod tests {
         assert!(decode(&body("a", MAX_EXTENSION_BYTES, 16), 4096).is_ok());
         assert_eq!(decode(&body("a", MAX_EXTENSION_BYTES, 17), 4096), Err(BadChunk));
         assert_eq!(decode(&body("a", MAX_EXTENSION_BYTES, 17), 1), Err(BadChunk));
+    }
+
+    #[test]
+    fn blanks_behind_a_size_are_taken_from_servers_alone() {
+        let padded = b"5  \t\r\nhello\r\n0 \r\n\r\n";
+        for size in 1..=padded.len() {
+            assert_eq!(decode(padded, size), Err(BadChunk), "in pieces of {size}");
+            let decoded = decode_of(Sender::Server, padded, size).map(|(payload, ..)| payload);
+            assert_eq!(decoded, Ok(b"hello".to_vec()), "in pieces of {size}");
+        }
+        for broken in ["5 5\r\nhello", "5 \nhello", "5 x\r\nhello", " 5\r\nhello", "5 \rhello"] {
+            let whole = format!("{broken}\r\n0\r\n\r\n");
+            assert_eq!(decode_of(Sender::Server, whole.as_bytes(), 4096), Err(BadChunk), "{broken:?}");
+        }
+        for (blanks, is_taken) in [(MAX_EXTENSION_BYTES, true), (MAX_EXTENSION_BYTES + 1, false)] {
+            let long = format!("1{}\r\na\r\n0\r\n\r\n", " ".repeat(blanks));
+            assert_eq!(decode_of(Sender::Server, long.as_bytes(), 4096).is_ok(), is_taken, "{blanks}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::chunked::Chunked;
+use super::chunked::{Chunked, Sender};
 use super::framing::Framing;
 use super::parse;
 use crate::http::body::{Payload, SourceError};
@@ -114,7 +114,7 @@ impl Incoming {
                 self.body = match head.body {
                     BodyLength::None => Body::Length { left: 0 },
                     BodyLength::Known(left) => Body::Length { left },
-                    BodyLength::Unknown => Body::chunked(head.announces_trailers),
+                    BodyLength::Unknown => Body::chunked(Sender::Client, head.announces_trailers),
                 };
                 return Poll::Ready(Ok(()));
             }
@@ -140,7 +140,7 @@ impl Incoming {
                     self.body = match framing {
                         Framing::None | Framing::Denied => Body::Length { left: 0 },
                         Framing::Length(left) => Body::Length { left },
-                        Framing::Chunked => Body::chunked(head.announces_trailers),
+                        Framing::Chunked => Body::chunked(Sender::Server, head.announces_trailers),
                         Framing::UntilClose => Body::UntilClose { is_ended: false },
                     };
                     return Poll::Ready(Ok(()));
@@ -360,7 +360,7 @@ impl Incoming {
 }
 
 impl Body {
-    fn chunked(passes_trailers: bool) -> Self {
-        Self::Chunked { decoder: Chunked::default(), payload: 0, is_ended: false, passes_trailers }
+    fn chunked(sender: Sender, passes_trailers: bool) -> Self {
+        Self::Chunked { decoder: Chunked::of(sender), payload: 0, is_ended: false, passes_trailers }
     }
 }

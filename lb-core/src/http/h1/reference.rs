@@ -143,7 +143,11 @@ fn chunked(bytes: &[u8]) -> Option<(Vec<u8>, usize, bool)> {
     loop {
         let Some(end) = find(&bytes[at..], b"\r\n") else { return Some((payload, bytes.len(), false)) };
         let line = &bytes[at..at + end];
-        let digits = line.iter().position(|byte| *byte == b';').unwrap_or(line.len());
+        let extension = line.iter().position(|byte| *byte == b';');
+        // Blanks before an extension must be taken, others are none of the grammar.
+        let digits = extension.map_or(line.len(), |at| {
+            line[..at].iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |last| last + 1)
+        });
         if digits == 0 || digits > 15 || !line[..digits].iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
