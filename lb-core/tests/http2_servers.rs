@@ -118,6 +118,62 @@ async fn what_a_server_may_have_done_is_not_sent_again() {
     assert_eq!(proxy.metric("lb_retries_total{backend=\"shop\"}"), 0.0);
 }
 
+/// The length of a 304 is that of what it stands for. Some servers end its stream by a frame of its own, at once or
+/// later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_content_ends_with_its_head_however_its_stream_ends() {
+    let is_received = Arc::new(Notify::new());
+    let server = Server::start(100, {
+        let is_received = Arc::clone(&is_received);
+        move |mut asked| {
+            let is_received = Arc::clone(&is_received);
+            async move {
+                let path = asked.request.uri().path().to_owned();
+                let mut head = ok();
+                if path.starts_with("/304") {
+                    *head.status_mut() = http::StatusCode::NOT_MODIFIED;
+                    head.headers_mut().insert("content-length", 5.into());
+                } else {
+                    *head.status_mut() = http::StatusCode::NO_CONTENT;
+                }
+                let mut stream = asked.respond.send_response(head, false).unwrap();
+                if path.ends_with("later") {
+                    is_received.notified().await;
+                }
+                let content = if path.ends_with("full") { "HTTP/1.1 200 OK\r\n\r\n" } else { "" };
+                // It may have been told by now that nobody wants it.
+                let _ = stream.send_data(content.into(), true);
+            }
+        }
+    })
+    .await;
+    let proxy = proxy(&server.address, true);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    let mut plain = proxy.client("web");
+    let paths = ["/304", "/304/later", "/304/full", "/204", "/204/later", "/204/full", "/304"];
+    for path in paths {
+        let is_304 = path.starts_with("/304");
+        let expected = (if is_304 { 304 } else { 204 }, is_304.then_some("5"));
+        let (response, _) = client.send(request("GET", path), true).await;
+        let response = response.await.unwrap();
+        assert!(response.body().is_end_stream(), "{path}");
+        let answer = Answer::of(response).await.unwrap();
+        assert_eq!((answer.status(), answer.field("content-length")), expected, "{path}");
+        if path.ends_with("later") {
+            is_received.notify_one();
+        }
+        plain.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let answer = plain.response();
+        assert_eq!((answer.status(), answer.field("content-length")), expected, "{path}");
+        if path.ends_with("later") {
+            is_received.notify_one();
+        }
+    }
+    let log = proxy.log().wait_for(2 * paths.len());
+    assert!(log.iter().all(|entry| entry.reason.is_none()), "{log:?}");
+    assert_eq!(server.connections(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_trailers_only_and_one_of_trailers_pass() {
     let server = Server::start(100, |asked| async move {

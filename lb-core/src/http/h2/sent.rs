@@ -40,6 +40,8 @@ pub(crate) struct SentStream {
     asked: Option<AskedTunnel>,
     /// It has become one.
     is_tunnel: bool,
+    /// The response can have no content, whatever its fields say.
+    is_bodiless: bool,
     /// Until the server's settings are known.
     greeting: Option<ReusableBoxFuture<'static, ()>>,
     is_greeted: bool,
@@ -66,6 +68,7 @@ impl SentStream {
             body: None,
             asked: None,
             is_tunnel: false,
+            is_bodiless: false,
             greeting: None,
             is_greeted: false,
             is_refused: false,
@@ -216,7 +219,9 @@ impl ServerEnd for SentStream {
                 }
                 let body = self.body.insert(Body::new(body));
                 let is_whole = self.is_tunnel || body.is_ended();
-                read_response(&parts, is_whole, limits, asked, &mut self.head, head)
+                let read = read_response(&parts, is_whole, limits, asked, &mut self.head, head);
+                self.is_bodiless = head.body == BodyLength::None && !self.is_tunnel;
+                read
             }
         };
         Poll::Ready(read)
@@ -238,6 +243,7 @@ impl ServerEnd for SentStream {
 impl Source for SentStream {
     fn poll_payload(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, SourceError>> {
         match &mut self.body {
+            Some(body) if self.is_bodiless => body.poll_end(cx).map(|()| Ok(Payload::End)),
             Some(body) if !self.is_tunnel => body.poll_payload(cx),
             _ => Poll::Ready(Ok(Payload::End)),
         }
