@@ -23,6 +23,29 @@ pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
     split_port(authority).0
 }
 
+/// Whether both name the same place under a scheme with this default port, which may be left out or empty (RFC 9113
+/// section 8.3.1, RFC 3986 section 6.2.3).
+pub(crate) fn is_same_authority(one: &[u8], other: &[u8], default_port: Option<u16>) -> bool {
+    let port = |port: Option<&[u8]>| match port {
+        None | Some([]) => default_port,
+        Some(digits) => std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+    };
+    if one.eq_ignore_ascii_case(other) {
+        return true;
+    }
+    let ((host, one), (other_host, other)) = (split_port(one), split_port(other));
+    host.eq_ignore_ascii_case(other_host) && port(one).is_some() && port(one) == port(other)
+}
+
+/// The port that `http` and `https` mean where none is named.
+pub(crate) fn default_port(scheme: &[u8]) -> Option<u16> {
+    if scheme.eq_ignore_ascii_case(b"https") {
+        Some(443)
+    } else {
+        scheme.eq_ignore_ascii_case(b"http").then_some(80)
+    }
+}
+
 fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     // A colon inside brackets belongs to an IPv6 address.
     let is_bracketed = authority.first() == Some(&b'[');
@@ -114,6 +137,36 @@ mod tests {
             ("a\u{80}", false),
         ] {
             assert_eq!(is_valid_authority(authority.as_bytes()), expected, "{authority:?}");
+        }
+    }
+
+    #[test]
+    fn a_default_port_may_be_left_out() {
+        for (scheme, one, other, expected) in [
+            ("https", "a", "A", true),
+            ("https", "a:443", "a", true),
+            ("https", "A:443", "a:", true),
+            ("https", "a:0443", "a", true),
+            ("https", "[::1]:443", "[::1]", true),
+            ("HTTP", "a", "a:80", true),
+            ("http", "a:8080", "a:8080", true),
+            ("http", "a:443", "a", false),
+            ("https", "a:80", "a", false),
+            ("https", "a:443", "b", false),
+            ("https", "a:8443", "a", false),
+            ("https", "a:x", "a:y", false),
+            ("", "a:443", "a", false),
+            ("", "a:443", "a:443", true),
+        ] {
+            let default_port = default_port(scheme.as_bytes());
+            let (one, other) = (one.as_bytes(), other.as_bytes());
+            for (one, other) in [(one, other), (other, one)] {
+                assert_eq!(
+                    is_same_authority(one, other, default_port),
+                    expected,
+                    "{scheme}: {one:?} {other:?}"
+                );
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::http::ends::ParseError;
 use crate::http::head::{
     Asked, BodyLength, Field, Known, RequestHead, ResponseHead, Span, Target, TargetForm, Version,
 };
-use crate::http::host::{has_port, is_valid_authority};
+use crate::http::host::{default_port, has_port, is_same_authority, is_valid_authority};
 
 /// Field lists up to this long are parsed on the stack.
 const FIELDS_ON_STACK: usize = 256;
@@ -263,7 +263,9 @@ fn settle_target(head: &mut RequestHead, bytes: &[u8], method: &str, raw: Span) 
         if !is_valid_authority(authority) || form == TargetForm::Authority && !has_port(authority) {
             return Err(ParseError::Target);
         }
-        if host.is_some_and(|host| !bytes[host].eq_ignore_ascii_case(authority)) {
+        let scheme_end = memchr::memchr(b':', target).filter(|_| form == TargetForm::Absolute);
+        let default_port = default_port(&target[..scheme_end.unwrap_or_default()]);
+        if host.is_some_and(|host| !is_same_authority(&bytes[host], authority, default_port)) {
             return Err(ParseError::Host);
         }
         head.authority = Span::of(authority, bytes);
