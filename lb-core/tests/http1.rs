@@ -5,8 +5,10 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use lb_core::http::edits::HeaderEdits;
+use lb_core::http::route::{Respond, Route};
 use lb_core::prelude::*;
 use lb_core::testkit::{Closing, Message, Origin, Running, chunk, eventually, pattern};
 
@@ -296,6 +298,58 @@ fn a_refused_expectation_is_answered_and_the_body_never_sent() {
     assert_eq!(response.field("connection"), Some("close"));
     client.finish_sending();
     client.expect_closed();
+}
+
+/// RFC 9110 section 6.6.1.
+#[test]
+fn a_response_without_a_date_gets_one() {
+    const GIVEN: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
+    let origin = Origin::answering(|request| {
+        let date = match request.target() {
+            "/dated" => format!("Date: {GIVEN}\r\n"),
+            "/hop" => format!("Connection: date\r\nDate: {GIVEN}\r\n"),
+            "/interim" => return [b"HTTP/1.1 103 Early\r\n\r\n".to_vec(), reply("later")].concat(),
+            _ => String::new(),
+        };
+        format!("HTTP/1.1 200 OK\r\n{date}Content-Length: 0\r\n\r\n").into_bytes()
+    });
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let set = HeaderEdits::new().set("date", GIVEN).unwrap();
+    let added = HeaderEdits::new().add("date", GIVEN).unwrap();
+    let removed = HeaderEdits::new().remove("date").unwrap();
+    let own = Respond::new(200);
+    let web = Frontend::http("web")
+        .listen("127.0.0.1:0")
+        .route(Route::path("/set").to(&shop).response_headers(set.clone()))
+        .route(Route::path("/added").to(&shop).response_headers(added))
+        .route(Route::path("/removed").to(&shop).response_headers(removed.clone()))
+        .route(Route::path("/own").respond(own.clone()))
+        .route(Route::path("/own/set").respond(own.clone()).response_headers(set))
+        .route(Route::path("/own/removed").respond(own).response_headers(removed))
+        .backend(&shop);
+    let proxy = Running::start(Proxy::builder().frontend(web));
+    let mut client = proxy.client("web");
+    let mut date = |target: &str| {
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let mut response = client.response();
+        if target == "/interim" {
+            assert_eq!((response.status(), response.field("date")), (103, None));
+            response = client.response();
+        }
+        response.field("date").map(str::to_owned)
+    };
+    for target in ["/dated", "/set", "/added", "/own/set"] {
+        assert_eq!(date(target).as_deref(), Some(GIVEN), "{target}");
+    }
+    for target in ["/removed", "/own/removed"] {
+        assert_eq!(date(target), None, "{target}");
+    }
+    let before = SystemTime::now() - Duration::from_secs(1);
+    for target in ["/", "/interim", "/hop", "/own"] {
+        let date = date(target).unwrap_or_else(|| panic!("no date at {target}"));
+        let time = httpdate::parse_http_date(&date).unwrap();
+        assert!(before <= time && time <= SystemTime::now(), "{date} at {target}");
+    }
 }
 
 #[test]

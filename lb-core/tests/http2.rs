@@ -89,6 +89,23 @@ async fn a_length_that_was_announced_is_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn that_there_is_no_content_is_said_where_the_method_expects_some() {
+    let origin = Origin::named("web1");
+    let proxy = Running::in_front_of(&origin);
+    let mut client = Client::connect(&proxy.address("web")).await;
+    for (at, (method, length)) in
+        [("POST", Some("0")), ("PUT", Some("0")), ("PATCH", Some("0")), ("QUERY", Some("0")), ("GET", None)]
+            .into_iter()
+            .chain([("HEAD", None), ("DELETE", None), ("OPTIONS", None), ("PROPFIND", None)])
+            .enumerate()
+    {
+        let (response, _) = client.send(request(method, "/"), true).await;
+        assert_eq!(response.await.unwrap().status(), 200, "{method}");
+        assert_eq!(origin.requests()[at].field("content-length"), length, "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn responses_without_content_end_with_their_head() {
     for (method, head, status, length) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", 200, Some("1234")),

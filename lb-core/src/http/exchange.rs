@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use httpdate::HttpDate;
 use tokio::time::Instant;
 
 use super::edits::HeaderEdits;
@@ -231,7 +230,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         let persistence = self.persistence(!closes && is_read);
         let none = RequestHead::default();
         let request = if self.has_head { &self.scratch.request } else { &none };
-        let date = HttpDate::from(SystemTime::now());
+        let date = self.scratch.date.of(SystemTime::now());
         self.record.sent_bytes +=
             self.client.write_reply(OutgoingReply { reply, edits, date, request, persistence });
         self.record.status = Some(reply.status().as_u16());

@@ -74,6 +74,7 @@ pub(crate) enum Known {
     Authorization,
     Connection,
     ContentLength,
+    Date,
     Expect,
     Forwarded,
     Host,
@@ -104,7 +105,7 @@ impl Known {
         // The length decides between at most two candidates.
         let candidates: &[(&[u8], Self)] = match name.len() {
             2 => &[(b"te", Self::Te)],
-            4 => &[(b"host", Self::Host)],
+            4 => &[(b"host", Self::Host), (b"date", Self::Date)],
             6 => &[(b"expect", Self::Expect)],
             7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
             9 => &[(b"forwarded", Self::Forwarded)],
@@ -338,6 +339,11 @@ impl RequestHead {
 }
 
 impl ResponseHead {
+    /// Whether it says when it was made, to whoever it goes on to.
+    pub(crate) fn is_dated(&self) -> bool {
+        self.fields.iter().any(|field| field.known == Known::Date && !field.is_hop_by_hop)
+    }
+
     pub(crate) fn clear(&mut self) {
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();

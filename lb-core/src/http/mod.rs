@@ -6,6 +6,7 @@
 
 mod body;
 mod connection;
+mod date;
 pub mod edits;
 mod ends;
 mod exchange;

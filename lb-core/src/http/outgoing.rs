@@ -1,7 +1,5 @@
 //! Heads as they go out, before a protocol writes them down: which of the received fields go on, and what is added.
 
-use httpdate::HttpDate;
-
 use super::edits::HeaderEdits;
 use super::filter::Edits;
 use super::forwarded::Forwarded;
@@ -37,6 +35,8 @@ pub(crate) struct OutgoingResponse<'a> {
     pub(crate) head: &'a ResponseHead,
     pub(crate) bytes: &'a [u8],
     pub(crate) edits: HeadEdits<'a>,
+    /// When it came, where it does not say so itself (RFC 9110 section 6.6.1).
+    pub(crate) date: Option<&'a [u8]>,
     /// What it answers.
     pub(crate) request: &'a RequestHead,
     pub(crate) persistence: Persistence,
@@ -47,7 +47,8 @@ pub(crate) struct OutgoingResponse<'a> {
 pub(crate) struct OutgoingReply<'a> {
     pub(crate) reply: &'a Reply,
     pub(crate) edits: Option<&'a HeaderEdits>,
-    pub(crate) date: HttpDate,
+    /// When it was made, unless it says so itself.
+    pub(crate) date: &'a [u8],
     /// What it answers; empty where no head could be read.
     pub(crate) request: &'a RequestHead,
     pub(crate) persistence: Persistence,
@@ -73,6 +74,11 @@ impl HeadEdits<'_> {
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let route = self.route.fields().filter(|(name, _)| !self.filters.drops(name));
         route.chain(self.filters.fields())
+    }
+
+    /// Whether fields of this name are what the edits say, which may be that there is none.
+    pub(crate) fn settle(&self, name: &[u8]) -> bool {
+        self.drops(name) || self.fields().any(|(added, _)| added == name)
     }
 
     fn pass(&self, field: &Field, bytes: &[u8]) -> bool {
@@ -168,6 +174,13 @@ impl OutgoingResponse<'_> {
 }
 
 impl OutgoingReply<'_> {
+    /// When it was made, where neither it nor its route has its own say on that.
+    pub(crate) fn date(&self) -> Option<&[u8]> {
+        let is_settled = self.edits.is_some_and(|edits| edits.drops(b"date"))
+            || self.fields().any(|(name, _)| name == b"date");
+        (!is_settled).then_some(self.date)
+    }
+
     /// The reply's fields, then those of its route.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let edits = self.edits;

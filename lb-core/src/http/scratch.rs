@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::date::Date;
 use super::filter::Edits;
 use super::head::{RequestHead, ResponseHead};
 use crate::backend::Server;
@@ -19,4 +20,6 @@ pub(crate) struct Scratch {
     pub(crate) target: Vec<u8>,
     /// Servers that failed this request.
     pub(crate) tried: Vec<Arc<Server>>,
+    /// When the last response was made that had no date of its own.
+    pub(crate) date: Date,
 }

@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::task::{Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::http::head::BodyLength;
 use crate::http::outgoing::{HeadEdits, OutgoingResponse, Persistence};
 use crate::http::refusal::Refusal;
 use crate::http::route::Plan;
+use crate::http::scratch::Scratch;
 use crate::http::upgraded::{Line, ServerSide};
 use crate::metrics::Reason;
 use crate::net::Blocked;
@@ -111,13 +112,13 @@ impl<C: ClientEnd> Exchange<'_, C> {
     }
 
     fn write_response(&mut self, plan: &Plan, server: &impl ServerEnd, persistence: Persistence) {
-        self.record.sent_bytes += self.client.write_response(OutgoingResponse {
-            head: &self.scratch.response,
-            bytes: server.head_bytes(),
-            edits: HeadEdits { route: plan.response_headers(), filters: &self.scratch.response_edits },
-            request: &self.scratch.request,
-            persistence,
-        });
+        let Scratch { request, response: head, response_edits, date, .. } = &mut *self.scratch;
+        let edits = HeadEdits { route: plan.response_headers(), filters: response_edits };
+        let is_undated = head.status >= 200 && !head.is_dated() && !edits.settle(b"date");
+        let date = is_undated.then(|| date.of(SystemTime::now()));
+        let bytes = server.head_bytes();
+        let response = OutgoingResponse { head, bytes, edits, date, request, persistence };
+        self.record.sent_bytes += self.client.write_response(response);
     }
 
     /// Moves the response's body, and what is left of the request's meanwhile.

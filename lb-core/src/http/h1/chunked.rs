@@ -228,7 +228,8 @@ pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
         b"range",
         b"set-cookie",
     ];
-    Known::of(name) != Known::Other || MODIFIERS.iter().any(|modifier| name.eq_ignore_ascii_case(modifier))
+    !matches!(Known::of(name), Known::Other | Known::Date)
+        || MODIFIERS.iter().any(|modifier| name.eq_ignore_ascii_case(modifier))
 }
 
 fn hex_value(digit: u8) -> u8 {

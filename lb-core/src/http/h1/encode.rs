@@ -3,8 +3,6 @@
 //! What is written is only what was parsed, in canonical form: `name: value CRLF`, framing fields from the decision
 //! that was made about them, hop-by-hop fields of our own.
 
-use std::io::Write;
-
 use super::outgoing::Encoder;
 use crate::http::head::{BodyLength, Field, Known, RequestHead, ResponseHead, Version};
 use crate::http::outgoing::{OutgoingReply, OutgoingRequest, OutgoingResponse, Persistence, interim_fields};
@@ -70,6 +68,9 @@ pub(crate) fn encode_response(queue: &mut Vec<u8>, response: &OutgoingResponse<'
     queue.reserve(bytes.len() + 64);
     write_status_line(queue, head.status, &bytes[head.reason]);
     write_received(queue, bytes, response.received());
+    if let Some(date) = response.date {
+        write_field(queue, b"date", date);
+    }
     let asks_upgrade = response.asks_upgrade();
     if persistence == Persistence::Upgrade || asks_upgrade {
         for field in head.fields.iter().filter(|field| field.known == Known::Upgrade) {
@@ -97,8 +98,9 @@ pub(crate) fn encode_interim(queue: &mut Vec<u8>, head: &ResponseHead, bytes: &[
 pub(crate) fn encode_reply(queue: &mut Vec<u8>, outgoing: &OutgoingReply<'_>) {
     let status = outgoing.reply.status();
     write_status_line(queue, status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
-    // Infallible: writing to a Vec.
-    let _ = write!(queue, "date: {}\r\n", outgoing.date);
+    if let Some(date) = outgoing.date() {
+        write_field(queue, b"date", date);
+    }
     outgoing.fields().for_each(|(name, value)| write_field(queue, name, value));
     if outgoing.has_content() {
         write_length(queue, outgoing.reply.payload().len() as u64);

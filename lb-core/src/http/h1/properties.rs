@@ -120,7 +120,10 @@ pub(crate) fn response_head(bytes: &[u8]) {
     let request = &RequestHead { asked, ..RequestHead::default() };
     let is_tunnel = head.status != 101 && request.is_tunnel(head.status);
     let persistence = if is_tunnel { Persistence::Connect } else { Persistence::Close };
-    encode_response(&mut sent, &OutgoingResponse { head: &head, bytes, edits, request, persistence });
+    encode_response(
+        &mut sent,
+        &OutgoingResponse { head: &head, bytes, edits, date: None, request, persistence },
+    );
     check_hop_by_hop(&sent);
     let strict = reference::head(&sent).expect("checked above");
     let framed = strict.response_body(method).expect("a strict reader frames what is sent");

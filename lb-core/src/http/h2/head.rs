@@ -46,6 +46,8 @@ pub(super) fn read_request(
     head.keeps_alive = true;
     head.body = match head.body {
         BodyLength::Known(0) => BodyLength::Known(0),
+        // HTTP/2 says it by the end of the stream, HTTP/1 has to, and some servers insist (RFC 9110 section 8.6).
+        BodyLength::None if is_whole && has_usually_content(method) => BodyLength::Known(0),
         BodyLength::None if is_whole => BodyLength::None,
         BodyLength::Known(length) if !is_whole => BodyLength::Known(length),
         BodyLength::None => BodyLength::Unknown,
@@ -111,6 +113,11 @@ pub(super) fn fields_of_lines(lines: &[u8]) -> HeaderMap {
         }
     }
     fields
+}
+
+/// Whether the method means something by its content, so that there being none is worth saying.
+fn has_usually_content(method: &str) -> bool {
+    matches!(method, "POST" | "PUT" | "PATCH" | "QUERY")
 }
 
 fn target(parts: &request::Parts) -> &str {

@@ -232,6 +232,9 @@ impl ClientEnd for ServedStream {
     fn write_response(&mut self, response: OutgoingResponse<'_>) -> u64 {
         let mut fields = HeaderMap::with_capacity(response.head.fields.len() + 1);
         response.received().for_each(|field| append_field(&mut fields, field, response.bytes));
+        if let Some(date) = response.date {
+            append(&mut fields, b"date", date);
+        }
         let has_body = match response.head.body {
             BodyLength::None => false,
             BodyLength::Known(length) => {
@@ -251,7 +254,9 @@ impl ClientEnd for ServedStream {
 
     fn write_reply(&mut self, outgoing: OutgoingReply<'_>) -> u64 {
         let mut fields = HeaderMap::new();
-        append(&mut fields, b"date", outgoing.date.to_string().as_bytes());
+        if let Some(date) = outgoing.date() {
+            append(&mut fields, b"date", date);
+        }
         outgoing.fields().for_each(|(name, value)| append(&mut fields, name, value));
         if outgoing.has_content() {
             fields.insert(header::CONTENT_LENGTH, HeaderValue::from(outgoing.reply.payload().len()));
