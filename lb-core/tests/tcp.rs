@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lb_core::backend::{BackendTimeouts, Passive};
 use lb_core::prelude::*;
+use lb_core::proxy::TcpFrontend;
 use lb_core::testkit::{
     Closing, Origin, PATIENCE, Running, black_hole_address, eventually, pattern, refusing_address,
 };
@@ -146,7 +147,49 @@ fn a_silent_tunnel_ends_and_a_talking_one_does_not() {
         thread::sleep(idle / 20);
     }
     assert_eq!(client.until_closed().0, b"");
-    assert_eq!(proxy.log().only().reason, Some("client_timeout"));
+    assert_eq!(proxy.log().only().reason, Some("idle_timeout"));
+    assert_eq!(proxy.errors("db", "idle_timeout"), 1.0);
+}
+
+/// The timers that the kernel has set for the sockets of this process with `port` at their `at`-th address, as
+/// `/proc/net/tcp` writes them: which it is (2: keepalive), and its jiffies.
+fn timers(at: usize, port: &str) -> Vec<(u8, u64)> {
+    let port = format!(":{:04X}", port.rsplit(':').next().unwrap().parse::<u16>().unwrap());
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Established ones: state 01.
+    let rows = rows.filter(|row| row[at].ends_with(&port) && row[3] == "01");
+    rows.map(|row| {
+        let (timer, jiffies) = row[5].split_once(':').unwrap();
+        (timer.parse().unwrap(), u64::from_str_radix(jiffies, 16).unwrap())
+    })
+    .collect()
+}
+
+#[test]
+fn the_kernel_asks_silent_ends_whether_they_are_there() {
+    let origin = Origin::scripted(|server| {
+        server.send("hello");
+        server.until_closed();
+    });
+    for (keepalive, timer) in [(None, 2), (Some(Duration::from_secs(5)), 2), (Some(Duration::ZERO), 0)] {
+        let frontend = Frontend::tcp("db").listen("127.0.0.1:0").backend(&backend(&origin));
+        let frontend = keepalive.into_iter().fold(frontend, TcpFrontend::keepalive);
+        let proxy = Running::start(Proxy::builder().frontend(frontend));
+        let mut client = proxy.client("db");
+        assert_eq!(client.exactly(5), b"hello");
+        // The client's side by our own port, the server's by its port.
+        for (side, port) in [(1, proxy.address("db")), (2, origin.address().to_owned())] {
+            eventually("the timer is set", || {
+                let timers = timers(side, &port);
+                assert_eq!(timers.len(), 1, "{timers:?}");
+                timers[0].0 == timer
+            });
+            // USER_HZ is 100.
+            let longest = keepalive.unwrap_or(Duration::from_secs(60)).as_secs() * 100;
+            assert!(timers(side, &port)[0].1 <= longest, "{:?} of {longest}", timers(side, &port));
+        }
+    }
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn a_silent_tunnel_ends_and_a_talking_one_does_not() {
         thread::sleep(silence / 20);
     }
     client.until_closed();
+    assert_eq!(proxy.log().only().reason, Some("idle_timeout"));
 }
 
 #[test]

@@ -8,10 +8,13 @@ use std::time::Duration;
 pub struct FrontendTimeouts {
     /// From a request's first byte (or from accept) to its head's last. Default 10 s.
     pub head: Duration,
-    /// A kept-alive connection between requests; in mode `tcp` a tunnel without a byte either way. Default 60 s.
+    /// A kept-alive connection between requests. Default 60 s.
     pub idle: Duration,
     /// Between two reads of a request body, and between two writes to a client that does not read. Default 30 s.
     pub body: Duration,
+    /// From when on the kernel asks the silent ends of a tunnel (an upgrade, CONNECT, mode `tcp`) whether they are
+    /// still there; those that vanished are noticed about a minute later. Default 60 s; zero: never.
+    pub keepalive: Duration,
 }
 
 impl FrontendTimeouts {
@@ -32,11 +35,22 @@ impl FrontendTimeouts {
     pub fn body(self, body: Duration) -> Self {
         Self { body, ..self }
     }
+
+    /// Sets [`keepalive`](Self::keepalive).
+    #[must_use]
+    pub fn keepalive(self, keepalive: Duration) -> Self {
+        Self { keepalive, ..self }
+    }
 }
 
 impl Default for FrontendTimeouts {
     fn default() -> Self {
-        Self { head: Duration::from_secs(10), idle: Duration::from_secs(60), body: Duration::from_secs(30) }
+        Self {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            body: Duration::from_secs(30),
+            keepalive: Duration::from_secs(60),
+        }
     }
 }
 

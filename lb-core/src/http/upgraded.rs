@@ -65,6 +65,9 @@ impl Upgraded {
         let ServerSide { server: (server, from_server), lease, idle, line } = side;
         let tunnel = Tunnel::with_read(from_client, from_server, &shared.resources);
         peer.deadline.set(Instant::now() + idle);
+        for end in [&client, &server] {
+            end.keep_alive(service.timeouts.keepalive);
+        }
         Self {
             client,
             server,
@@ -114,7 +117,7 @@ impl Future for Upgraded {
                 Some(Reason::ServerAbort)
             }
             Poll::Pending if this.peer.deadline.poll(cx).is_pending() => return Poll::Pending,
-            Poll::Pending => Some(Reason::ClientTimeout),
+            Poll::Pending => Some(Reason::IdleTimeout),
         };
         Poll::Ready(())
     }

@@ -11,6 +11,8 @@ pub enum Reason {
     BadRequest,
     /// The client sent its head or body too slowly, or did not read its response: 408.
     ClientTimeout,
+    /// A tunnel (mode `tcp`, an upgrade, CONNECT) carried no byte in either direction for too long.
+    IdleTimeout,
     /// Head, target, number of fields or body over the frontend's limits: 431, 414 or 413.
     TooLarge,
     /// No route matches: 404.
@@ -40,9 +42,10 @@ impl Reason {
     pub(super) const COUNT: usize = Self::ALL.len();
 
     /// All reasons, in the order of their discriminants.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::ClientTimeout,
+        Self::IdleTimeout,
         Self::TooLarge,
         Self::NoRoute,
         Self::NoServer,
@@ -61,6 +64,7 @@ impl Reason {
         match self {
             Self::BadRequest => "bad_request",
             Self::ClientTimeout => "client_timeout",
+            Self::IdleTimeout => "idle_timeout",
             Self::TooLarge => "too_large",
             Self::NoRoute => "no_route",
             Self::NoServer => "no_server",

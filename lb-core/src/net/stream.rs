@@ -12,7 +12,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::unconstrained;
@@ -23,6 +23,12 @@ use super::secure::{Secure, Terms};
 
 /// An `SO_LINGER` of no time: closing sends a reset (socket(7)).
 const RESETS: Option<Duration> = Some(Duration::ZERO);
+
+/// Between two questions to a silent peer, and how many go unanswered before it counts as gone.
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
+/// MAX_TCP_KEEPIDLE of the kernel.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
 /// A connection's byte stream.
 #[derive(Debug)]
@@ -367,6 +373,30 @@ impl Stream {
             Self::Unix(_) => {}
             Self::Tls(secure) => secure.reset_on_close(),
             Self::Carried(carried) => carried.reset(),
+        }
+    }
+
+    /// Has the kernel ask a peer that has been silent for `after` whether it is still there (tcp(7), SO_KEEPALIVE), so
+    /// that one that vanished is noticed about a minute later. Zero: it doesn't ask.
+    pub(crate) fn keep_alive(&self, after: Duration) {
+        if after.is_zero() {
+            return;
+        }
+        let keepalive = TcpKeepalive::new()
+            .with_time(after.clamp(Duration::from_secs(1), LONGEST_KEEPALIVE))
+            .with_interval(PROBE_INTERVAL)
+            .with_retries(PROBES);
+        // Without it the idle timeout still holds.
+        match self {
+            Self::Accepted(accepted) => {
+                let _best_effort =
+                    accepted.socket().map(|socket| SockRef::from(socket).set_tcp_keepalive(&keepalive));
+            }
+            Self::Tcp(stream) => {
+                let _best_effort = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+            }
+            Self::Tls(secure) => secure.socket().keep_alive(after),
+            Self::Unix(_) | Self::Carried(_) => {}
         }
     }
 

@@ -13,7 +13,7 @@ use crate::access_log::Warnings;
 use crate::backend::Backend;
 use crate::live::Live;
 use crate::net::{Admission, ClientAddress, Connections, Entrance, Stream};
-use crate::tcp::{ClientConnection, Entry, NamePattern, Names, Service, Wanted};
+use crate::tcp::{ClientConnection, Entry, IDLE, NamePattern, Names, Service, Wanted};
 use crate::tls::Termination;
 
 /// Builds a frontend that passes bytes to servers. Made by [`Frontend::tcp`].
@@ -22,6 +22,7 @@ pub struct TcpFrontend {
     listening: Listening,
     routes: Vec<TcpRoute>,
     idle: Duration,
+    keepalive: Duration,
     head: Duration,
 }
 
@@ -90,7 +91,8 @@ impl Frontend {
         TcpFrontend {
             listening: Listening::new(name.into()),
             routes: Vec::new(),
-            idle: Duration::from_secs(60),
+            idle: IDLE,
+            keepalive: Duration::from_secs(60),
             head: Duration::from_secs(10),
         }
     }
@@ -132,10 +134,18 @@ impl TcpFrontend {
         self
     }
 
-    /// Ends a tunnel that has been silent both ways for so long. Default 60 s.
+    /// Ends a tunnel that has been silent both ways for so long. Default 1 h.
     #[must_use]
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle = idle;
+        self
+    }
+
+    /// From when on the kernel asks the silent ends of a tunnel whether they are still there; those that vanished are
+    /// noticed about a minute later. In whole seconds, 9 h at most. Default 60 s; zero: never.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: Duration) -> Self {
+        self.keepalive = keepalive;
         self
     }
 
@@ -173,7 +183,7 @@ impl TcpFrontend {
     /// # Errors
     /// All problems at once: an address that can't be read, none at all, no backend, a name that is none.
     pub fn build(self) -> Result<Frontend, BuildError> {
-        let Self { listening, routes, idle, head } = self;
+        let Self { listening, routes, idle, keepalive, head } = self;
         let (mut problems, mut wanted, mut backends) = (Vec::new(), Vec::new(), Vec::new());
         for TcpRoute { sni, alpn, backend } in routes {
             let Some(backend) = backend else {
@@ -196,6 +206,7 @@ impl TcpFrontend {
             names: Arc::new(Names::new(wanted)),
             entrance: listening.entrance(&[]),
             idle,
+            keepalive,
             head,
         };
         listening.build(Arc::new(mode), problems)
@@ -210,6 +221,7 @@ struct TcpMode {
     names: Arc<Names>,
     entrance: Entrance,
     idle: Duration,
+    keepalive: Duration,
     head: Duration,
 }
 
@@ -230,6 +242,7 @@ impl Mode for TcpMode {
             upstreams: seat.upstreams.into(),
             head: self.head,
             idle: self.idle,
+            keepalive: self.keepalive,
             metrics: seat.metrics.frontend(seat.frontend).shard(seat.worker),
             access_log: seat.access_log.cloned(),
         };

@@ -31,6 +31,10 @@ use entering::{Arrived, enter};
 pub(crate) use names::{NamePattern, Names, Wanted};
 pub(crate) use service::{Entry, Service};
 
+/// How long a tunnel may be silent unless somebody says otherwise: a database thinks for minutes, and pools of
+/// connections to it are silent for longer.
+pub(crate) const IDLE: Duration = Duration::from_secs(3600);
+
 /// A client's connection: a future that ends when the connection does.
 pub(crate) struct ClientConnection {
     entry: Arc<Entry>,
@@ -143,6 +147,9 @@ async fn reach(
         match upstream.connect(&lease, introduction).await {
             Ok((server, took)) => {
                 record.connect = Some(took);
+                for end in [&client, &server] {
+                    end.keep_alive(service.keepalive);
+                }
                 let deadline = Deadline::at(Instant::now() + service.idle);
                 let tunnel = match read {
                     Some(read) => Tunnel::with_read(read, Buffer::new(0), &entry.resources),
@@ -204,7 +211,7 @@ impl Joined {
                 if self.deadline.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                Some(Reason::ClientTimeout)
+                Some(Reason::IdleTimeout)
             }
         };
         if let Some(reason) = reason {

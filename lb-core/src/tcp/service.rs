@@ -32,6 +32,8 @@ pub(crate) struct Service {
     pub(crate) head: Duration,
     /// How long a tunnel may be silent.
     pub(crate) idle: Duration,
+    /// From when on the kernel asks silent ends whether they are there; zero: never.
+    pub(crate) keepalive: Duration,
     pub(crate) metrics: FrontendShard,
     pub(crate) access_log: Option<Arc<dyn AccessLog>>,
 }

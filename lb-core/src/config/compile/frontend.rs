@@ -60,12 +60,7 @@ fn http(
     let mut http = Frontend::http(name)
         .max_connections(frontend.max_connections)
         .trusted_proxies(trusted_proxies(frontend))
-        .timeouts(
-            FrontendTimeouts::default()
-                .head(frontend.timeouts.head.duration())
-                .idle(frontend.timeouts.idle.duration())
-                .body(frontend.timeouts.body.duration()),
-        )
+        .timeouts(timeouts(&frontend.timeouts))
         .limits(limits(&frontend.limits))
         .http2(frontend.http2);
     if accepts_proxy(frontend) {
@@ -80,6 +75,17 @@ fn http(
     match frontend.backend.as_ref().and_then(|name| backends.get(name.as_str())) {
         Some(backend) => http.backend(backend),
         None => http,
+    }
+}
+
+fn timeouts(timeouts: &schema::FrontendTimeouts) -> FrontendTimeouts {
+    let compiled = FrontendTimeouts::default()
+        .head(timeouts.head.duration())
+        .body(timeouts.body.duration())
+        .keepalive(timeouts.keepalive.0);
+    match timeouts.idle {
+        Some(idle) => compiled.idle(idle.duration()),
+        None => compiled,
     }
 }
 
@@ -101,9 +107,12 @@ fn limits(limits: &schema::Limits) -> Limits {
 fn tcp(name: &str, frontend: &schema::Frontend, backends: &BTreeMap<&str, Backend>) -> TcpFrontend {
     let mut tcp = Frontend::tcp(name)
         .max_connections(frontend.max_connections)
-        .idle_timeout(frontend.timeouts.idle.duration())
+        .keepalive(frontend.timeouts.keepalive.0)
         .head_timeout(frontend.timeouts.head.duration())
         .trusted_proxies(trusted_proxies(frontend));
+    if let Some(idle) = frontend.timeouts.idle {
+        tcp = tcp.idle_timeout(idle.duration());
+    }
     if accepts_proxy(frontend) {
         tcp = tcp.accept_proxy();
     }

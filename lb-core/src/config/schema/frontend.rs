@@ -11,9 +11,10 @@ use super::{FrontendTls, Route};
 use crate::backend::Address;
 use crate::config::diagnostics::{At, Place};
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
-use crate::config::units::Size;
+use crate::config::units::{Period, Size};
 use crate::config::values::{Named, Parsed, Positive, Several, choice};
 use crate::http::{self, FrontendTimeouts};
+use crate::tcp;
 
 /// `[frontend.NAME]`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -45,6 +46,8 @@ impl Record for Frontend {
         }
         let mode = keys.or("mode", Mode::default());
         let accept_proxy = keys.take("accept_proxy").unwrap_or_default();
+        let mut timeouts = keys.or("timeouts", Timeouts::default());
+        timeouts.idle.get_or_insert(mode.idle());
         if mode == Mode::Tcp {
             without_effect(keys, accept_proxy.value);
         }
@@ -58,7 +61,7 @@ impl Record for Frontend {
             via: keys.take("via"),
             http2: keys.or("http2", true),
             tls: keys.take("tls"),
-            timeouts: keys.or("timeouts", Timeouts::default()),
+            timeouts,
             limits: keys.or("limits", Limits::default()),
             routes: keys.take("routes"),
         })
@@ -89,6 +92,16 @@ pub(crate) enum Mode {
     Tcp,
 }
 
+impl Mode {
+    /// How long a connection may be idle by default.
+    fn idle(self) -> Positive {
+        Positive::new(match self {
+            Self::Http => FrontendTimeouts::default().idle,
+            Self::Tcp => tcp::IDLE,
+        })
+    }
+}
+
 impl Read for Mode {
     const WANTED: (&'static str, &'static str) = ("a mode", "\"http\" or \"tcp\"");
 
@@ -101,14 +114,21 @@ impl Read for Mode {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Timeouts {
     pub(crate) head: Positive,
-    pub(crate) idle: Positive,
+    /// Absent only until it is known what the mode has.
+    pub(crate) idle: Option<Positive>,
     pub(crate) body: Positive,
+    pub(crate) keepalive: Period,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        let FrontendTimeouts { head, idle, body, .. } = FrontendTimeouts::default();
-        Self { head: Positive::new(head), idle: Positive::new(idle), body: Positive::new(body) }
+        let FrontendTimeouts { head, body, keepalive, .. } = FrontendTimeouts::default();
+        Self {
+            head: Positive::new(head),
+            idle: None,
+            body: Positive::new(body),
+            keepalive: Period(keepalive),
+        }
     }
 }
 
@@ -119,8 +139,9 @@ impl Record for Timeouts {
         let default = Self::default();
         Ok(Self {
             head: keys.or("head", default.head),
-            idle: keys.or("idle", default.idle),
+            idle: keys.take("idle").map(|at| at.value),
             body: keys.or("body", default.body),
+            keepalive: keys.or("keepalive", default.keepalive),
         })
     }
 }

@@ -24,7 +24,7 @@ use super::units::Period;
 use super::values::{Parsed, choice};
 
 pub(crate) use self::backend::{Backend, Balance, Health, SendProxy, Server, Timeouts as BackendTimeouts};
-pub(crate) use self::frontend::{Frontend, Limits, ListenAddress, Mode};
+pub(crate) use self::frontend::{Frontend, Limits, ListenAddress, Mode, Timeouts as FrontendTimeouts};
 pub(crate) use self::route::{Action, Edits, Expected, Path, Route};
 pub(crate) use self::tls::{BackendTls, CertificateSource, ClientAuth, Files, FrontendTls, Version};
 
