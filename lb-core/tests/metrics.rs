@@ -78,6 +78,7 @@ fn every_name_of_the_reference_is_exposed() {
         "lb_request_duration_seconds_bucket{",
         "lb_connect_duration_seconds_bucket{",
         "lb_server_up{",
+        "lb_server_state{",
         "lb_server_requests_total{",
         "lb_server_inflight{",
         "lb_server_connections_total{",

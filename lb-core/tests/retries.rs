@@ -291,6 +291,65 @@ fn requests_queue_for_a_server_at_its_max_connections() {
 }
 
 #[test]
+fn who_waits_sees_a_server_that_a_reload_adds() {
+    let busy = Origin::scripted(|server| {
+        server.request();
+        server.until_told();
+        server.send(OK);
+    });
+    let added = Origin::named("added");
+    let spec = |name: &str, origin: &Origin| {
+        ServerSpec::new(name, origin.address().parse().unwrap()).max_connections(1)
+    };
+    let builder = |servers: Vec<ServerSpec>| {
+        let timeouts = BackendTimeouts::default().queue(Duration::from_secs(600));
+        let backend = Backend::builder("shop").servers(servers).timeouts(timeouts).build().unwrap();
+        Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&backend))
+    };
+    let proxy = Running::start(builder(vec![spec("web1", &busy)]));
+    let mut first = proxy.client("web");
+    first.send(GET);
+    eventually("the first is served", || busy.connections() == 1);
+    let mut second = proxy.client("web");
+    second.send(GET);
+    eventually("the second is there", || proxy.metric("lb_frontend_connections{frontend=\"web\"}") == 2.0);
+    proxy.apply(builder(vec![spec("web1", &busy), spec("web2", &added)]));
+    assert_eq!(second.response().text(), "added");
+    busy.tell();
+    assert_eq!(first.response().text(), "ok");
+}
+
+#[test]
+fn a_backend_without_servers_answers_503_until_it_has_one() {
+    let proxy = to(&backend([]));
+    assert!(proxy.handle().is_ready());
+    let mut client = proxy.client("web");
+    client.send(GET);
+    assert_eq!(client.response().status(), 503);
+    assert_eq!(proxy.log().only().reason, Some("no_server"));
+    let origin = Origin::named("web1");
+    let shop = backend([origin.address()]);
+    proxy.apply(Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&shop)));
+    client.send(GET);
+    assert_eq!(client.response().text(), "web1");
+}
+
+#[test]
+fn a_server_of_weight_0_drains_and_says_so() {
+    let (kept, drained) = (Origin::named("web1"), Origin::named("web2"));
+    let spec = |name: &str, origin: &Origin| ServerSpec::new(name, origin.address().parse().unwrap());
+    let proxy = to(&Backend::builder("shop")
+        .servers([spec("web1", &kept), spec("web2", &drained).weight(0)])
+        .build()
+        .unwrap());
+    let state = |server: &str, state: &str| {
+        proxy.metric(&format!("lb_server_state{{backend=\"shop\",server=\"{server}\",state=\"{state}\"}}"))
+    };
+    assert_eq!((state("web1", "up"), state("web1", "drain")), (1.0, 0.0));
+    assert_eq!((state("web2", "up"), state("web2", "drain"), state("web2", "down")), (0.0, 1.0, 0.0));
+}
+
+#[test]
 fn a_client_that_leaves_the_queue_leaves_no_slot_behind() {
     let origin = Origin::scripted(|server| {
         while server.request().is_some() {
@@ -413,4 +472,57 @@ fn a_name_that_does_not_resolve_is_a_state_and_no_reason_not_to_start() {
     client.send(GET);
     assert_eq!(client.response().status(), 503);
     assert_eq!(alone.log().only().reason, Some("no_server"));
+}
+
+/// One primary that refuses and a backup that serves, with no retries at all.
+fn refusing_primary_and_backup(failures: u32) -> (Backend, Origin, impl Sized) {
+    let (refusing, guard) = refusing_address();
+    let backup = Origin::named("backup");
+    let spec = |name: &str, address: &str| ServerSpec::new(name, address.parse().unwrap());
+    let servers = [spec("web1", &refusing), spec("spare", backup.address()).backup()];
+    let backend = Backend::builder("shop").servers(servers).retries(0).passive(left_out_after(failures));
+    (backend.build().unwrap(), backup, guard)
+}
+
+#[test]
+fn a_backup_takes_what_the_primaries_could_not_without_a_retry_to_spare() {
+    for failures in [0, 3] {
+        let (backend, _backup, _guard) = refusing_primary_and_backup(failures);
+        let proxy = to(&backend);
+        let mut client = proxy.client("web");
+        // More than the retries that a budget always allows: moving to a backup is no storm on the primaries.
+        for turn in 0..100 {
+            for request in [GET, POST] {
+                assert_eq!(client.send(request).response().text(), "backup", "turn {turn}");
+            }
+        }
+        let up =
+            |server: &str| proxy.metric(&format!("lb_server_up{{backend=\"shop\",server=\"{server}\"}}"));
+        assert_eq!((up("web1"), up("spare")), (if failures == 0 { 1.0 } else { 0.0 }, 1.0));
+    }
+}
+
+#[test]
+fn a_backup_is_tried_once_beyond_the_retries() {
+    let addresses: Vec<_> = (0..3).map(|_| refusing_address()).collect();
+    let spec = |at: usize| ServerSpec::new(format!("web{at}"), addresses[at].0.parse().unwrap());
+    let backend = Backend::builder("shop").servers([spec(0), spec(1).backup(), spec(2).backup()]);
+    let proxy = to(&backend.retries(0).passive(left_out_after(0)).build().unwrap());
+    assert_eq!(proxy.client("web").send(GET).response().status(), 502);
+    let entry = proxy.log().only();
+    assert_eq!((entry.retries, entry.reason), (1, Some("connect_failed")));
+}
+
+#[test]
+fn a_primary_that_was_not_tried_comes_before_the_backup() {
+    let (refusing, _guard) = refusing_address();
+    let (primary, backup) = (Origin::named("primary"), Origin::named("backup"));
+    let spec = |name: &str, address: &str| ServerSpec::new(name, address.parse().unwrap());
+    let servers =
+        [spec("web1", &refusing), spec("web2", primary.address()), spec("spare", backup.address()).backup()];
+    let proxy = to(&Backend::builder("shop").servers(servers).passive(left_out_after(0)).build().unwrap());
+    let mut client = proxy.client("web");
+    for _ in 0..6 {
+        assert_eq!(client.send(GET).response().text(), "primary");
+    }
 }

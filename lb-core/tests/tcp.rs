@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use lb_core::backend::{BackendTimeouts, Passive};
+use lb_core::backend::{BackendTimeouts, Passive, ServerSpec};
 use lb_core::prelude::*;
 use lb_core::proxy::TcpFrontend;
 use lb_core::testkit::{
@@ -209,6 +209,23 @@ fn a_server_that_can_not_be_reached_is_left_for_another() {
     let entries = proxy.log().wait_for(3);
     assert!(entries.iter().all(|entry| entry.server.as_deref() == Some(origin.address())), "{entries:?}");
     assert_eq!(entries[0].retries, 2);
+}
+
+#[test]
+fn a_backup_takes_what_the_primaries_could_not() {
+    let (refusing, _refusing) = refusing_address();
+    let origin = answering_at_the_end();
+    let spec = |name: &str, address: &str| ServerSpec::new(name, address.parse().unwrap());
+    let servers = [spec("db1", &refusing), spec("spare", origin.address()).backup()];
+    for retries in [0, 2] {
+        let backend = Backend::builder("rows").servers(servers.clone()).retries(retries);
+        let proxy = to(&backend.passive(Passive::default().failures(0)).build().unwrap());
+        for _ in 0..3 {
+            let mut client = proxy.client("db");
+            client.send("hello").finish_sending();
+            assert_eq!(client.until_closed(), (b"hello".to_vec(), Closing::End));
+        }
+    }
 }
 
 #[test]

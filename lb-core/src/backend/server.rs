@@ -42,11 +42,12 @@ pub enum ServerState {
     Unknown,
     /// Its name has never been resolved.
     Unresolved,
-    /// Takes traffic, if its weight isn't 0.
+    /// Takes traffic.
     Up,
     /// Its health check failed.
     Down,
-    /// Finishes what it has and gets nothing new: by the operator, or because its address left the name.
+    /// Finishes what it has and gets nothing new: by the operator, by a weight of 0, or because its address left the
+    /// name.
     Drain,
     /// Taken out by the operator; not checked either.
     Maintenance,
@@ -123,6 +124,10 @@ impl fmt::Display for ServerAddress {
 }
 
 impl ServerState {
+    /// Every state there is.
+    pub const ALL: [Self; 6] =
+        [Self::Unknown, Self::Unresolved, Self::Up, Self::Down, Self::Drain, Self::Maintenance];
+
     /// The word of the configuration and the status page.
     pub fn as_str(self) -> &'static str {
         match self {

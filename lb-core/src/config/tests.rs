@@ -263,11 +263,9 @@ fn whole_files_are_checked_for_what_they_lack() {
         ),
         (
             "[backend.shop]\n[frontend.web]\nlisten = \"0.0.0.0:80\"\nbackend = \"shop\"\n",
-            &["1:10: backend shop has no servers; add `servers = [\"host:port\"]`"],
-        ),
-        (
-            "[backend.shop]\nservers = []\n[frontend.web]\nlisten = \"0.0.0.0:80\"\nbackend = \"shop\"\n",
-            &["2:11: backend shop has no servers; add at least one"],
+            &[
+                "1:10: backend shop has no servers; add `servers = [\"host:port\"]`, or `servers = []` for none as yet",
+            ],
         ),
         (
             "[backend.shop]\nservers = [\"web1\", \"web2:x\", { weight = 1 }, \"ok:1\", \"ok:1\", 5]\n[frontend.web]\nlisten = \":80\"\nroutes = [{}]\n",
@@ -326,7 +324,7 @@ fn warnings_do_not_refuse() {
     let text = around(
         "backend = \"shop\"",
         "[[frontend.web.routes]]\nbackend = \"shop\"",
-        "health = { host = \"x\" }\n[backend.spare]\nservers = [{ address = \"s:1\", weight = 0 }]",
+        "health = { host = \"x\" }\n[backend.spare]\nservers = [{ address = \"s:1\", weight = 0 }]\n[backend.zero]\nservers = []",
     );
     let loaded = load_text("lb.toml", &text, env).unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -334,8 +332,10 @@ fn warnings_do_not_refuse() {
         "lb.toml:3:19: the health check of backend shop has no path, so it only connects; ",
         "lb.toml:4:10: every server of backend spare has weight 0: it serves nothing; ",
         "lb.toml:4:10: backend spare is not used; ",
-        "lb.toml:8:11: `backend` of frontend web is never used: a route without conditions takes all; ",
-        "lb.toml:11:1: this route of frontend web never matches: an earlier one has its conditions; ",
+        "lb.toml:6:10: backend zero is not used; ",
+        "lb.toml:7:11: backend zero has no servers: its requests get 503; ",
+        "lb.toml:10:11: `backend` of frontend web is never used: a route without conditions takes all; ",
+        "lb.toml:13:1: this route of frontend web never matches: an earlier one has its conditions; ",
     ];
     assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
     for (warning, expected) in warnings.iter().zip(expected) {

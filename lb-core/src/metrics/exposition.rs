@@ -81,6 +81,14 @@ fn expose_process(inner: &Inner, samples: &mut Samples) {
     samples.gauge(&names::BUILD_INFO, [env!("CARGO_PKG_VERSION")].into_iter(), 1);
 }
 
+/// All servers of one name.
+#[derive(Default)]
+struct Server {
+    is_up: bool,
+    states: Vec<(&'static str, bool)>,
+    in_flight: u64,
+}
+
 fn expose_gauges(gauges: &Arc<dyn Gauges>, samples: &mut Samples) {
     samples.counter(&names::ACCESS_LOG_LOST_TOTAL, [].into_iter(), gauges.access_log_lost());
     // Two frontends may show one certificate.
@@ -94,16 +102,22 @@ fn expose_gauges(gauges: &Arc<dyn Gauges>, samples: &mut Samples) {
         samples.gauge_f64(&names::TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS, labels, *expiry);
     }
     // A server that drains and its successor of the same name are one series: two would spoil the scrape.
-    let mut servers: BTreeMap<(String, String), (bool, u64)> = BTreeMap::new();
-    gauges.servers(&mut |server| {
-        let (up, in_flight) =
-            servers.entry((server.backend.to_owned(), server.server.to_owned())).or_default();
-        *up |= server.is_up;
-        *in_flight += server.in_flight;
+    let mut servers: BTreeMap<(String, String), Server> = BTreeMap::new();
+    gauges.servers(&mut |gauge| {
+        let server = servers.entry((gauge.backend.to_owned(), gauge.server.to_owned())).or_default();
+        // The one that takes traffic says what state they are in.
+        if server.states.is_empty() || gauge.is_up {
+            server.states = gauge.states.to_vec();
+        }
+        server.is_up |= gauge.is_up;
+        server.in_flight += gauge.in_flight;
     });
-    for ((backend, server), (up, in_flight)) in &servers {
+    for ((backend, server), Server { is_up, states, in_flight }) in &servers {
         let labels = || [backend.as_str(), server.as_str()].into_iter();
-        samples.gauge(&names::SERVER_UP, labels(), u64::from(*up));
+        samples.gauge(&names::SERVER_UP, labels(), u64::from(*is_up));
+        for (state, is_it) in states {
+            samples.gauge(&names::SERVER_STATE, labels().chain([*state]), u64::from(*is_it));
+        }
         samples.gauge(&names::SERVER_INFLIGHT, labels(), *in_flight);
     }
 }

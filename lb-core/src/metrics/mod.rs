@@ -159,6 +159,8 @@ pub struct ServerGauge<'a> {
     pub server: &'a str,
     /// Whether it takes traffic.
     pub is_up: bool,
+    /// Every state that a server may be in, and whether it is in it.
+    pub states: &'a [(&'static str, bool)],
     /// Requests and tunnels it is serving.
     pub in_flight: u64,
 }

@@ -59,6 +59,8 @@ names! {
         "Requests and connections tried again, on another server or on a fresh connection.";
     SERVER_UP = Gauge "lb_server_up" ["backend", "server"]
         "Whether the server takes traffic: 1, or 0.";
+    SERVER_STATE = Gauge "lb_server_state" ["backend", "server", "state"]
+        "1 for the state that the server is in (unknown, unresolved, up, down, drain, maintenance), 0 for the others.";
     SERVER_INFLIGHT = Gauge "lb_server_inflight" ["backend", "server"]
         "Requests and tunnels the server is serving now.";
     SERVER_REQUESTS_TOTAL = Counter "lb_server_requests_total" ["backend", "server", "code"]

@@ -7,7 +7,8 @@ struct Servers(Vec<(String, bool, u64)>);
 impl Gauges for Servers {
     fn servers(&self, visit: &mut dyn FnMut(ServerGauge<'_>)) {
         for (server, is_up, in_flight) in &self.0 {
-            visit(ServerGauge { backend: "shop", server, is_up: *is_up, in_flight: *in_flight });
+            let states = &[("up", *is_up), ("drain", !*is_up)];
+            visit(ServerGauge { backend: "shop", server, is_up: *is_up, states, in_flight: *in_flight });
         }
     }
 
@@ -130,6 +131,15 @@ fn what_is_read_at_the_scrape_is_exposed_while_its_source_lives() {
         [
             r#"lb_server_up{backend="shop",server="web1"} 1"#,
             r#"lb_server_up{backend="shop",server="web2"} 0"#
+        ]
+    );
+    assert_eq!(
+        samples(&metrics, "lb_server_state"),
+        [
+            r#"lb_server_state{backend="shop",server="web1",state="drain"} 0"#,
+            r#"lb_server_state{backend="shop",server="web1",state="up"} 1"#,
+            r#"lb_server_state{backend="shop",server="web2",state="drain"} 1"#,
+            r#"lb_server_state{backend="shop",server="web2",state="up"} 0"#
         ]
     );
     assert_eq!(

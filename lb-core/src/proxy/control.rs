@@ -21,6 +21,7 @@ use super::status::{BackendStatus, ConfigStatus, FrontendStatus, ServerReport, S
 use super::worker::Worker;
 use super::{BindError, RunError};
 use crate::access_log::AccessLog;
+use crate::backend::ServerState;
 use crate::discovery::{self, Resolver};
 use crate::health;
 use crate::metrics::{CertificateGauge, EncodeError, Gauges, Metrics, ServerGauge};
@@ -375,10 +376,12 @@ impl Gauges for ControlPlane {
     fn servers(&self, visit: &mut dyn FnMut(ServerGauge<'_>)) {
         for roster in lock(&self.running).rosters() {
             for server in roster.status() {
+                let states = ServerState::ALL.map(|state| (state.as_str(), state == server.state));
                 visit(ServerGauge {
                     backend: roster.backend().name(),
                     server: &server.name,
                     is_up: server.is_available,
+                    states: &states,
                     in_flight: server.in_flight.into(),
                 });
             }

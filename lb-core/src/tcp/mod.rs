@@ -125,23 +125,16 @@ async fn reach(
     let input = PickInput { client: record.client.ip(), ..PickInput::default() };
     let upstream = &service.upstreams[place];
     let mut tried = Vec::new();
-    let mut failed = Reason::ConnectFailed;
     upstream.count_request();
+    let mut leased = match upstream.try_lease(&input, &[]) {
+        Ok(lease) => Ok(lease),
+        Err(refused) => upstream.wait_for_lease(&input, &[], refused).await.map_err(reason_of),
+    };
     let reason = loop {
-        let leased = match upstream.try_lease(&input, &tried) {
-            Ok(lease) => Ok(lease),
-            Err(refused) => upstream.wait_for_lease(&input, &tried, refused).await,
-        };
         let lease = match leased {
             Ok(lease) => lease,
-            Err(_) if !tried.is_empty() => break failed,
-            Err(LeaseError::NoServer) => break Reason::NoServer,
-            Err(LeaseError::QueueTimeout) => break Reason::QueueTimeout,
+            Err(reason) => break reason,
         };
-        if !tried.is_empty() {
-            record.retries += 1;
-            upstream.metrics().retry();
-        }
         let said = upstream.introduces_clients().then(|| Said::of(&client, said.as_deref()));
         let introduction = Introduction { client: record.client.socket(), said: said.as_ref() };
         match upstream.connect(&lease, introduction).await {
@@ -171,10 +164,13 @@ async fn reach(
             Err(error) => {
                 tracing::debug!(server = %lease.server().name(), %error, "can't connect");
                 tried.push(Arc::clone(lease.server()));
-                failed = error.reason();
-                if !upstream.may_retry(record.retries) {
-                    break failed;
+                drop(lease);
+                let another = upstream.lease_another(&input, &tried, record.retries).await;
+                if another.is_some() {
+                    record.retries += 1;
+                    upstream.metrics().retry();
                 }
+                leased = another.ok_or(error.reason());
             }
         }
     };
@@ -183,6 +179,13 @@ async fn reach(
     let server = tried.last().map(|server| &**server.name());
     record.log(&service, &entry, Some(upstream.backend().name()), server, Some(reason), (0, 0));
     None
+}
+
+fn reason_of(error: LeaseError) -> Reason {
+    match error {
+        LeaseError::NoServer => Reason::NoServer,
+        LeaseError::QueueTimeout => Reason::QueueTimeout,
+    }
 }
 
 impl Joined {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::backend::{Backend, PickInput, Refused, Roster, SendProxy, Server, View};
+use crate::backend::{Backend, Member, PickInput, Refused, Roster, SendProxy, Server, View};
 use crate::live::Live;
 use crate::metrics::{BackendShard, ConnectResult, Metrics, Reason};
 use crate::net::{Introduction, Stream, is_certificate_refused};
@@ -43,8 +43,8 @@ pub(crate) struct Upstream {
 struct Lineup {
     /// Absent only until the roster has told its first view.
     view: Option<Arc<View>>,
-    /// Invariant: one for each of the view's members, in their order.
-    members: Box<[Arc<Endpoint>]>,
+    /// Invariant: one for each that the view has available, in their order.
+    available: Box<[Arc<Endpoint>]>,
     /// Every server that exists, by its address in memory: one that is down keeps its pool and its counters.
     endpoints: HashMap<usize, Arc<Endpoint>>,
 }
@@ -85,7 +85,8 @@ pub(crate) enum ConnectError {
 }
 
 impl Upstream {
-    /// Follows `shared`'s roster from now on. Servers that `previous` knew keep their pooled connections.
+    /// Follows `shared`'s roster from now on, and has `previous` follow it. Servers that `previous` knew keep their pooled
+    /// connections.
     pub(crate) fn new(
         shared: &SharedBackend,
         previous: Option<&Self>,
@@ -99,9 +100,10 @@ impl Upstream {
                 && before.http2() == now.http2()
                 && before.send_proxy() == now.send_proxy()
         };
-        let known = previous.filter(is_same_way).map(|previous| previous.lineup.load().endpoints.clone());
-        let known = known.unwrap_or_default();
-        let lineup = Arc::new(Live::new(Lineup { endpoints: known, ..Lineup::default() }));
+        // One lineup for both, so that who waits or tries again by the old snapshot chooses among the servers there are
+        // now.
+        let known = previous.filter(is_same_way).map(|previous| Arc::clone(&previous.lineup));
+        let lineup = known.unwrap_or_else(|| Arc::new(Live::new(Lineup::default())));
         shared.roster.subscribe({
             let (lineup, queue) = (Arc::clone(&lineup), Arc::clone(&shared.queue));
             let (metrics, backend) = (metrics.clone(), shared.backend.clone());
@@ -138,17 +140,16 @@ impl Upstream {
     }
 
     /// Whether another server may be tried after `retries`; if so, it is taken out of the backend's budget.
-    pub(crate) fn may_retry(&self, retries: u32) -> bool {
+    fn may_retry(&self, retries: u32) -> bool {
         retries < self.backend.retries() && self.budget.retry(self.backend.retry_budget())
     }
 
     /// Chooses a server that is not among `tried` and has a slot free.
     pub(crate) fn try_lease(&self, request: &PickInput<'_>, tried: &[Arc<Server>]) -> Result<Lease, Refused> {
         let lineup = self.lineup.load();
-        let may = |server: &Server| !tried.iter().any(|tried| std::ptr::eq(&**tried, server));
         let view = lineup.view.as_ref().ok_or(Refused::NoServer)?;
-        let at = view.enter(request, may)?;
-        Ok(Lease { endpoint: Arc::clone(&lineup.members[at]), queue: Arc::clone(&self.queue) })
+        let at = view.enter(request, |server| !is_among(tried, server))?;
+        Ok(self.lease(&lineup, at))
     }
 
     /// Goes on after [`Upstream::try_lease`] was refused: waits for a slot where all are at their limit.
@@ -176,6 +177,40 @@ impl Upstream {
         };
         let timeout = self.backend.timeouts().queue;
         tokio::time::timeout(timeout, turn).await.unwrap_or(Err(LeaseError::QueueTimeout))
+    }
+
+    /// Another server for an exchange that those `tried` have failed: as long as retries and their budget last any
+    /// that is left, and beyond them one backup, once every primary that is open was tried. Backups are there for
+    /// that, and a single one more is no storm.
+    pub(crate) async fn lease_another(
+        &self,
+        request: &PickInput<'_>,
+        tried: &[Arc<Server>],
+        retries: u32,
+    ) -> Option<Lease> {
+        if !self.may_retry(retries) {
+            return self.lease_backup(request, tried);
+        }
+        match self.try_lease(request, tried) {
+            Ok(lease) => Some(lease),
+            Err(refused) => self.wait_for_lease(request, tried, refused).await.ok(),
+        }
+    }
+
+    /// The first backup of an exchange that the primaries have failed.
+    fn lease_backup(&self, request: &PickInput<'_>, tried: &[Arc<Server>]) -> Option<Lease> {
+        let lineup = self.lineup.load();
+        let view = lineup.view.as_ref()?;
+        let was_tried = |member: &Member| member.is_backup && is_among(tried, &member.server);
+        if view.available().iter().any(was_tried) {
+            return None;
+        }
+        let at = view.enter_backup(request, |server| !is_among(tried, server)).ok()?;
+        Some(self.lease(&lineup, at))
+    }
+
+    fn lease(&self, lineup: &Lineup, at: usize) -> Lease {
+        Lease { endpoint: Arc::clone(&lineup.available[at]), queue: Arc::clone(&self.queue) }
     }
 
     /// An idle connection to the leased server.
@@ -251,6 +286,10 @@ impl Upstream {
     }
 }
 
+fn is_among(tried: &[Arc<Server>], server: &Server) -> bool {
+    tried.iter().any(|tried| std::ptr::eq(&**tried, server))
+}
+
 impl ConnectError {
     fn of(error: io::Error) -> Self {
         if is_certificate_refused(&error) { Self::Certificate(error) } else { Self::Io(error) }
@@ -286,8 +325,8 @@ impl Lineup {
         };
         let endpoints: HashMap<_, _> = view.servers().iter().map(endpoint).collect();
         let member = |server| Arc::clone(&endpoints[&key(server)]);
-        let members = view.members().iter().map(|serving| member(&serving.server)).collect();
-        Self { view: Some(Arc::clone(view)), members, endpoints }
+        let available = view.available().iter().map(|serving| member(&serving.server)).collect();
+        Self { view: Some(Arc::clone(view)), available, endpoints }
     }
 }
 

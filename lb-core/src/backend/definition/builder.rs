@@ -141,12 +141,9 @@ impl BackendBuilder {
 
     /// The backend, or everything that is wrong with it.
     pub fn build(self) -> Result<Backend, BackendError> {
-        let Self { definition, mut problems, given, .. } = self;
+        let Self { definition, mut problems, .. } = self;
         if definition.name.is_empty() {
             problems.push(BackendProblem::NoName);
-        }
-        if given == 0 {
-            problems.push(BackendProblem::NoServers);
         }
         problems.extend(definition.health.iter().flat_map(HealthCheck::problems).map(BackendProblem::Health));
         problems.extend(passive_problem(definition.passive).map(BackendProblem::Passive));
@@ -240,8 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_backend_says_so() {
-        let error = Backend::builder("shop").build().unwrap_err();
-        assert_eq!(error.to_string(), "backend shop: no servers; add at least one");
+    fn a_backend_may_be_empty() {
+        assert!(Backend::builder("shop").build().unwrap().servers().is_empty());
     }
 }

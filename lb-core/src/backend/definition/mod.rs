@@ -53,7 +53,7 @@ pub enum SendProxy {
 #[derive(Debug)]
 struct Definition {
     name: Arc<str>,
-    /// Invariant: once built not empty, with distinct names.
+    /// Invariant: once built with distinct names. Empty: scaled to zero.
     servers: Vec<ServerSpec>,
     policy: Arc<dyn Policy>,
     health: Option<HealthCheck>,
@@ -80,7 +80,7 @@ impl Backend {
         &self.definition.name
     }
 
-    /// The servers in the order given; at least one, names distinct.
+    /// The servers in the order given, names distinct; none where it is scaled to zero.
     pub fn servers(&self) -> &[ServerSpec] {
         &self.definition.servers
     }

@@ -21,9 +21,6 @@ pub enum BackendProblem {
     /// The backend has no name.
     #[error("the backend's name is empty; give it one, it is the label in logs and metrics")]
     NoName,
-    /// The backend has no servers.
-    #[error("no servers; add at least one")]
-    NoServers,
     /// A server's address is none.
     #[error("server {}: {error}", index + 1)]
     Address {

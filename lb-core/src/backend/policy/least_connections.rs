@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::round_robin::Turns;
-use super::{Balancer, Load, Members, PickInput, Policy, is_less};
+use super::{Balancer, Load, Member, Members, PickInput, Policy, is_less};
 
 /// The server with the least in flight for its weight; among equals the next in turn, so that an idle backend is
 /// served as round robin would.
+///
+/// A server that joins others has nothing in flight, and would get every request until it has as much as they: a flood,
+/// for one that is still cold. So it gets its turns and no more, until it can have caught up by them.
 ///
 /// A pick reads one counter a server. With hundreds of servers, [`PowerOfTwo`](super::PowerOfTwo) is nearly as
 /// even and reads two.
@@ -19,7 +22,9 @@ impl Policy for LeastConnections {
     }
 
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer> {
-        Arc::new(Least { loads: Load::all(members), turns: Turns::new(members) })
+        let loads = Load::all(members);
+        let newcomers = newcomers(members, &loads);
+        Arc::new(Least { loads, turns: Turns::new(members), newcomers })
     }
 
     fn identity(&self) -> Option<String> {
@@ -31,19 +36,64 @@ impl Policy for LeastConnections {
 struct Least {
     loads: Box<[Load]>,
     turns: Turns,
+    /// How long each is held to its turns; empty where nobody is.
+    newcomers: Box<[Option<Newcomer>]>,
 }
 
-impl Balancer for Least {
-    fn pick(&self, _: &PickInput<'_>) -> usize {
-        let first = self.turns.next();
+/// A server that joined others lately.
+#[derive(Debug, Clone, Copy)]
+struct Newcomer {
+    joined: usize,
+    /// So many turns of all servers after it joined, it has caught up.
+    turns: usize,
+}
+
+impl Newcomer {
+    fn is_new(self, turn: usize) -> bool {
+        turn.wrapping_sub(self.joined) < self.turns
+    }
+}
+
+/// In as many turns as would be in flight if everybody had as much for its weight as the busiest, a server gets that by
+/// its turns alone.
+fn newcomers(members: &Members<'_>, loads: &[Load]) -> Box<[Option<Newcomer>]> {
+    let whole: u64 = loads.iter().map(|load| load.weight).sum();
+    let level = |load: &Load| {
+        let (in_flight, weight) = load.read();
+        in_flight.saturating_mul(whole) / weight
+    };
+    let turns = usize::try_from(loads.iter().map(level).max().unwrap_or(0)).unwrap_or(usize::MAX);
+    let now = members.position().now();
+    let newcomer = |member: &Member| {
+        let newcomer = Newcomer { joined: member.joined?, turns };
+        newcomer.is_new(now).then_some(newcomer)
+    };
+    let newcomers: Box<[_]> = members.iter().map(newcomer).collect();
+    if newcomers.iter().any(Option::is_some) { newcomers } else { Box::default() }
+}
+
+impl Least {
+    /// Who has the least among the one whose turn it is and those that `may` serve out of turn.
+    fn least(&self, first: usize, may: impl Fn(usize) -> bool) -> usize {
         let (mut least, mut load) = (first, self.loads[first].read());
-        for index in (first + 1..self.loads.len()).chain(0..first) {
+        for index in (first + 1..self.loads.len()).chain(0..first).filter(|index| may(*index)) {
             let other = self.loads[index].read();
             if is_less(other, load) {
                 (least, load) = (index, other);
             }
         }
         least
+    }
+}
+
+impl Balancer for Least {
+    fn pick(&self, _: &PickInput<'_>) -> usize {
+        let (turn, first) = self.turns.take();
+        if self.newcomers.is_empty() {
+            return self.least(first, |_| true);
+        }
+        let is_new = |index: usize| self.newcomers[index].is_some_and(|newcomer| newcomer.is_new(turn));
+        self.least(first, |index| !is_new(index))
     }
 }
 
@@ -60,6 +110,36 @@ mod tests {
         let balancer = LeastConnections.balancer(&Members::new(&members, &Arc::default()));
         let picks: Vec<_> = (0..6).map(|_| balancer.pick(&PickInput::default())).collect();
         assert_eq!(picks, [0, 1, 0, 0, 1, 0]);
+    }
+
+    /// Who gets `count` exchanges that stay, where the last of these members has joined the others.
+    fn entered_with_a_newcomer(busy: u32, weights: &[u32], count: u32) -> Vec<u32> {
+        let mut members = members(weights);
+        let (newcomer, others) = members.split_last_mut().unwrap();
+        newcomer.joined = Some(0);
+        for member in others {
+            (0..busy * member.weight.get()).for_each(|_| assert!(member.server.try_enter(None)));
+        }
+        let before: Vec<u32> = members.iter().map(|member| member.server.in_flight()).collect();
+        let balancer = LeastConnections.balancer(&Members::new(&members, &Arc::default()));
+        for _ in 0..count {
+            assert!(members[balancer.pick(&PickInput::default())].server.try_enter(None));
+        }
+        members.iter().zip(before).map(|(member, before)| member.server.in_flight() - before).collect()
+    }
+
+    #[test]
+    fn a_server_that_joins_gets_its_turns_and_no_flood() {
+        assert_eq!(entered_with_a_newcomer(50, &[1, 1, 1, 1], 40), [10, 10, 10, 10]);
+        assert_eq!(entered_with_a_newcomer(50, &[1, 1], 40), [20, 20]);
+        assert_eq!(entered_with_a_newcomer(20, &[1, 3], 40), [10, 30]);
+    }
+
+    #[test]
+    fn a_server_that_joined_is_one_of_many_once_it_can_have_caught_up() {
+        // 50 each by turns, and then everything until it has what the others have.
+        assert_eq!(entered_with_a_newcomer(50, &[1, 1, 1, 1], 250), [50, 50, 50, 100]);
+        assert_eq!(entered_with_a_newcomer(0, &[1, 1], 4), [2, 2], "nobody is ahead");
     }
 
     proptest! {

@@ -111,6 +111,11 @@ impl<'a> Members<'a> {
 }
 
 impl Position {
+    /// The turn that will be taken next.
+    pub fn now(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Takes the next turn.
     pub fn next(&self) -> usize {
         // Counter only; it wraps, which costs one cycle's exactness each 2^64 turns.

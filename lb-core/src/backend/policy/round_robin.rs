@@ -39,7 +39,13 @@ impl Turns {
     }
 
     pub(super) fn next(&self) -> usize {
-        self.cycle[self.position.next() % self.cycle.len()]
+        self.take().1
+    }
+
+    /// The next turn by the backend's count, and whose it is.
+    pub(super) fn take(&self) -> (usize, usize) {
+        let turn = self.position.next();
+        (turn, self.cycle[turn % self.cycle.len()])
     }
 }
 

@@ -169,26 +169,27 @@ impl Entries {
         groups.flat_map(|group| &group.entries).filter(|entry| !entry.is_gone)
     }
 
-    /// Who may be picked, by the rules that [`Roster`](super::Roster) states.
-    pub(super) fn members(&self) -> Vec<Member> {
+    /// Who serves and who stands by, by the rules that [`Roster`](super::Roster) states.
+    pub(super) fn available(&self) -> (Vec<Member>, Vec<Member>) {
         let eligible = self.eligible();
         let stands = |backup: bool| {
             eligible.iter().any(|(group, entry)| group.spec.backup == backup && entry.ejection.is_none())
         };
         let (primary_stands, backup_stands) = (stands(false), stands(true));
+        let nobody_stands = !primary_stands && !backup_stands;
         let has_primary = eligible.iter().any(|(group, _)| !group.spec.backup);
-        let joins = |(group, entry): &&(&Group, &Entry)| match entry.ejection {
-            _ if !primary_stands && !backup_stands => group.spec.backup != has_primary,
-            None => !group.spec.backup || !primary_stands,
-            Some(ejection) => ejection.is_trial && (!group.spec.backup || !primary_stands),
+        let may_serve = |(_, entry): &&(&Group, &Entry)| {
+            nobody_stands || entry.ejection.is_none_or(|ejection| ejection.is_trial)
         };
+        let primaries_alone = if nobody_stands { has_primary } else { primary_stands };
         let member = |(group, entry): &(&Group, &Entry)| {
-            let is_trial = entry.ejection.is_some() && (primary_stands || backup_stands);
+            let is_trial = entry.ejection.is_some() && !nobody_stands;
             let limit = if is_trial { Some(NonZeroU32::MIN) } else { group.spec.max_connections };
             let weight = NonZeroU32::new(group.spec.weight)?;
-            Some(Member { limit, ..Member::new(entry.server.clone(), weight) })
+            Some(Member { limit, is_backup: group.spec.backup, ..Member::new(entry.server.clone(), weight) })
         };
-        eligible.iter().filter(joins).filter_map(member).collect()
+        let members = eligible.iter().filter(may_serve).filter_map(member);
+        members.partition(|member| !member.is_backup || !primaries_alone)
     }
 
     /// Who could serve but for ejections.
@@ -228,7 +229,7 @@ impl Group {
             (Operator::Maintenance, _) => ServerState::Maintenance,
             (Operator::Drain, _) => ServerState::Drain,
             (_, None) => ServerState::Unresolved,
-            (_, Some(entry)) if entry.is_gone => ServerState::Drain,
+            (_, Some(entry)) if entry.is_gone || self.spec.weight == 0 => ServerState::Drain,
             (_, Some(entry)) => match entry.tally.health() {
                 Health::Unknown => ServerState::Unknown,
                 Health::Up => ServerState::Up,

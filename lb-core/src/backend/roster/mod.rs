@@ -29,9 +29,9 @@ pub use status::ServerStatus;
 ///
 /// Availability, in this order: a server is *eligible* if it is up (or unknown while no server of the backend has
 /// had a result), neither drained nor in maintenance, and its weight isn't 0. It *stands* if it isn't ejected. The
-/// view holds the primaries that stand; backups only when no primary does. Those back from an ejection are in it
-/// for a trial: one exchange at a time, until a connect succeeds. When nobody stands, ejections don't count: a
-/// server that may work beats none.
+/// primaries that stand serve; backups serve when no primary stands, and until then they stand by for exchanges that
+/// every primary failed. Those back from an ejection are there for a trial: one exchange at a time, until a connect
+/// succeeds. When nobody stands, ejections don't count: a server that may work beats none.
 #[derive(Debug)]
 pub struct Roster {
     backend: Backend,
@@ -62,7 +62,7 @@ struct Effect {
 impl Roster {
     /// A roster at its start: literal addresses are servers, names are unresolved, nothing has been checked.
     pub fn new(backend: &Backend) -> Arc<Self> {
-        Self::with_entries(backend, Entries::new(backend), Arc::default())
+        Self::with_entries(backend, Entries::new(backend), Arc::default(), None)
     }
 
     /// The roster of a reload: servers with the same address keep their [`Server`], health, failures, ejection and
@@ -77,7 +77,8 @@ impl Roster {
         }
         before.current(|before, state| {
             let entries = state.entries.succeed(backend);
-            let successor = Self::with_entries(backend, entries, before.position.clone());
+            let (position, view) = (before.position.clone(), before.view.load_full());
+            let successor = Self::with_entries(backend, entries, position, Some(&view));
             state.successor = Arc::downgrade(&successor);
             successor
         })
@@ -213,11 +214,25 @@ impl Roster {
             || self.current(|_, state| state.entries.to_check().all(|entry| entry.last_check.is_some()))
     }
 
-    fn with_entries(backend: &Backend, entries: Entries, position: Arc<Position>) -> Arc<Self> {
-        let view = View::new(entries.members(), entries.servers(), &**backend.policy(), &position);
+    fn with_entries(
+        backend: &Backend,
+        entries: Entries,
+        position: Arc<Position>,
+        before: Option<&View>,
+    ) -> Arc<Self> {
+        let view = Self::view_of(backend, &entries, &position, before);
         let (subscribers, observers, successor) = (Vec::new(), Vec::new(), Weak::new());
         let state = Mutex::new(State { entries, subscribers, observers, successor });
         Arc::new(Self { backend: backend.clone(), position, view: Live::new(view), state })
+    }
+
+    fn view_of(
+        backend: &Backend,
+        entries: &Entries,
+        position: &Arc<Position>,
+        before: Option<&View>,
+    ) -> View {
+        View::new(entries.available(), entries.servers(), &**backend.policy(), position, before)
     }
 
     /// Changes the facts of the newest roster, publishes the view that follows and tells its observers.
@@ -250,8 +265,9 @@ impl Roster {
     }
 
     fn publish(&self, state: &State) {
-        let (members, servers) = (state.entries.members(), state.entries.servers());
-        let view = Arc::new(View::new(members, servers, &**self.backend.policy(), &self.position));
+        let before = self.view.load_full();
+        let view = Self::view_of(&self.backend, &state.entries, &self.position, Some(&before));
+        let view = Arc::new(view);
         self.view.store(view.clone());
         state.subscribers.iter().for_each(|subscriber| subscriber(&view));
     }

@@ -18,7 +18,7 @@ pub struct ServerStatus {
     pub address: String,
     /// Its state, ejections apart.
     pub state: ServerState,
-    /// Whether it may be picked now.
+    /// Whether it may be picked now: it serves, or stands by as a backup.
     pub is_available: bool,
     /// Its configured weight.
     pub weight: u32,
@@ -38,7 +38,7 @@ pub struct ServerStatus {
 
 pub(super) fn collect(view: &View, entries: &Entries) -> Vec<ServerStatus> {
     let available: HashSet<*const Server> =
-        view.members().iter().map(|member| Arc::as_ptr(&member.server)).collect();
+        view.available().iter().map(|member| Arc::as_ptr(&member.server)).collect();
     let of_group = |group: &Group| {
         let of_entry =
             |entry: &Entry| of_entry(group, entry, available.contains(&Arc::as_ptr(&entry.server)));

@@ -99,8 +99,8 @@ fn health_check(health: &Health) -> HealthCheck {
 fn note(error: &BackendError, backend: &At<schema::Backend>, problems: &Problems) {
     for problem in error.problems() {
         let place = match problem {
-            // The schema has said where the name or the servers should be.
-            BackendProblem::NoName | BackendProblem::NoServers => continue,
+            // The schema has said where the name should be.
+            BackendProblem::NoName => continue,
             BackendProblem::Health(message) => health_place(message, backend),
             BackendProblem::Passive(_) => Some(backend.passive.eject.place),
             _ => problem.server().and_then(|index| backend.servers.get(index)).map(|server| server.place),

@@ -78,11 +78,12 @@ fn by_name<S: Serializer>(servers: &[At<Server>], serializer: S) -> Result<S::Ok
 
 fn servers(keys: &mut Keys<'_>) -> Vec<At<Server>> {
     let Some(value) = keys.value("servers") else {
-        keys.lacks("no servers", "add `servers = [\"host:port\"]`");
+        keys.lacks("no servers", "add `servers = [\"host:port\"]`, or `servers = []` for none as yet");
         return Vec::new();
     };
     if value.is_empty_list() {
-        value.wrong(format_args!("backend {} has no servers", keys.name()), "add at least one \"host:port\"");
+        let what = format_args!("backend {} has no servers: its requests get 503", keys.name());
+        keys.problems().odd(value.place(), what, "add a \"host:port\" when there is one");
     }
     value.read().map(|at| at.value).unwrap_or_default()
 }

@@ -69,12 +69,10 @@ impl<C: ClientEnd> Exchange<'_, C> {
 
     /// A connection to a server that has not failed this request yet; where there is none, what went wrong last.
     async fn reach_another(&mut self, upstream: &Upstream, mut failed: Refusal) -> Result<Reached, Refusal> {
-        while upstream.may_retry(self.record.retries) {
-            let lease = match upstream.try_lease(&self.pick_input(), &self.scratch.tried) {
-                Ok(lease) => lease,
-                // Every server there is has been tried.
-                Err(refused) => self.wait_for_lease(upstream, refused).await.map_err(|_| failed)?,
-            };
+        loop {
+            let (input, tried) = (self.pick_input(), &self.scratch.tried);
+            let another = upstream.lease_another(&input, tried, self.record.retries).await;
+            let lease = another.ok_or(failed)?;
             self.count_retry(upstream);
             self.record.endpoint = Some(Arc::clone(lease.endpoint()));
             if let Some(server) = Server::reuse(upstream, &lease, &self.shared.resources) {
@@ -85,7 +83,6 @@ impl<C: ClientEnd> Exchange<'_, C> {
                 Err(refusal) => failed = refusal,
             }
         }
-        Err(failed)
     }
 
     /// A fresh connection to the leased server. If it can't be reached, that is remembered.

@@ -80,6 +80,37 @@ fn weight_zero_takes_no_traffic_and_is_checked() {
     let roster = Roster::new(&backend);
     assert_eq!(members(&roster), [B]);
     assert_eq!(roster.to_check().len(), 2);
+    assert_eq!((state(&roster, A), state(&roster, B)), (ServerState::Drain, ServerState::Up));
+}
+
+#[test]
+fn backups_stand_by_while_primaries_serve() {
+    let roster = Roster::new(&Backend::builder("shop").server(A).server(spec(B).backup()).build().unwrap());
+    let view = roster.view();
+    assert_eq!((view.members().len(), view.available().len()), (1, 2));
+    assert!(roster.status().iter().all(|status| status.is_available));
+}
+
+#[test]
+fn a_server_joins_those_that_serve() {
+    let health = HealthCheck::tcp().initial(Initial::Up).rise(1).fall(1);
+    let roster = Roster::new(&backend(&[A, B]).health(health.clone()).build().unwrap());
+    let joined =
+        |roster: &Roster| roster.view().members().iter().map(|member| member.joined).collect::<Vec<_>>();
+    assert_eq!(joined(&roster), [None, None], "all from the start");
+    check(&roster, B, "-");
+    (0..7).for_each(|_| {
+        roster.view().pick(&PickInput::default());
+    });
+    check(&roster, B, "+");
+    assert_eq!(joined(&roster), [None, Some(7)]);
+    let next = Roster::succeed(&backend(&[A, B, C]).health(health).build().unwrap(), &roster);
+    assert_eq!(joined(&next), [None, Some(7), Some(7)]);
+    (0..3).for_each(|_| check(&next, [A, B, C][0], "-"));
+    check(&next, B, "-");
+    check(&next, C, "-");
+    check(&next, A, "+");
+    assert_eq!(joined(&next), [None], "nobody was there to join");
 }
 
 #[test]
