@@ -65,13 +65,7 @@ pub(crate) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 
 fn read_file(path: PathBuf, file: usize, problems: &Problems) -> Source {
     match read_bytes(&path) {
-        Ok(bytes) => {
-            if let Err(error) = std::str::from_utf8(&bytes) {
-                let place = Place { file, offset: error.valid_up_to() };
-                problems.syntax(place, "not UTF-8 text", "save the file as UTF-8");
-            }
-            Source::new(path, bytes)
-        }
+        Ok(bytes) => Source::new(path, bytes),
         Err(error) => {
             let place = Place { file, offset: 0 };
             problems.syntax(place, format_args!("cannot be read: {error}"), remedy(&error));

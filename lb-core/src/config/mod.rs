@@ -3,7 +3,7 @@
 //! [`load`] reads a file or a directory, reports every problem at once as [`Diagnostics`], and turns what the file
 //! says into calls on the same public builders an embedder uses: what the file can do, the library can do.
 //!
-//! The way of a file: `files` reads it, `parse` has the `toml` crate make a tree of it with positions, `reader` walks the
+//! The way of a file: `files` reads it, `foreign` tells what is no TOML at all, `parse` has the `toml` crate make a tree of it with positions, `reader` walks the
 //! tree into the structs of `schema` (values with `${VAR}` replaced by `substitute`), `check` compares names and
 //! addresses across the whole, `compile` calls the builders. Two loaded configurations are compared in the words of
 //! the file by `changes`, each from its `summary`; `watch` says when to load again.
@@ -13,7 +13,7 @@ mod check;
 mod compile;
 mod diagnostics;
 mod files;
-
+mod foreign;
 mod hints;
 mod parse;
 mod reader;
@@ -101,11 +101,12 @@ pub struct LogSettings {
 }
 
 fn load_sources(
-    sources: Vec<Source>,
+    mut sources: Vec<Source>,
     env: &Environment<'_>,
     problems: &Problems,
 ) -> Result<Loaded, Diagnostics> {
     let variables = Variables::default();
+    foreign::note(&mut sources, problems);
     let is_read = problems.is_empty();
     let noted = |name: &str| variables.note(name, env(name));
     let (config, is_parsed) = parse(sources.iter().map(|source| source.text.as_str()), &noted, problems);

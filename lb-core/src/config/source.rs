@@ -19,6 +19,11 @@ impl Source {
         Self { path, text, bytes }
     }
 
+    /// As it is on disk.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn line_starts(&self) -> Vec<usize> {
         std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect()
     }
