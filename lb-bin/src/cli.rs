@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lb_core::config::LogFormat;
 
 /// Balances HTTP and TCP over servers, from a file that it follows while it runs.
 #[derive(Debug, Parser)]
@@ -15,21 +16,23 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine, 1 the configuration is wrong, 2 wrong usage, 3 could not start.
-Signals of `lb run`: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads.";
+Signals of `lb run`: SIGTERM, SIGINT and SIGQUIT drain, another one, half a second later or more, ends at once;
+SIGHUP reloads; SIGUSR1 and SIGUSR2 are ignored.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs until SIGTERM or SIGINT, then drains
     Run {
-        /// The configuration: a file, or a directory of *.toml files
-        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-        config: PathBuf,
+        #[command(flatten)]
+        source: Source,
+        /// The form of the log, whatever the configuration says; also before that is read
+        #[arg(long, value_name = "FORMAT")]
+        log_format: Option<Format>,
     },
     /// Says what is wrong with a configuration, all of it at once
     Check {
-        /// The configuration: a file, or a directory of *.toml files
-        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-        config: PathBuf,
+        #[command(flatten)]
+        source: Source,
     },
     /// Balances four servers of its own, to be looked at in a browser
     Demo {
@@ -46,6 +49,39 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADMIN)]
         admin: String,
     },
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The configuration: a file, or a directory of *.toml files [default: /etc/lb/lb.toml]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The same
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+impl Source {
+    pub(crate) fn path(self) -> PathBuf {
+        self.file.or(self.config).unwrap_or_else(|| DEFAULT_CONFIG.into())
+    }
+}
+
+/// The forms of the log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Logfmt,
+    Json,
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Logfmt => Self::Logfmt,
+            Format::Json => Self::Json,
+        }
+    }
 }
 
 const DEFAULT_CONFIG: &str = "/etc/lb/lb.toml";

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use lb_core::config;
+use lb_core::config::{self, LogFormat};
 
 use crate::cli::{Cli, Command};
 
@@ -35,8 +35,8 @@ enum Exit {
 
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
-        Command::Run { config } => run::run(&config),
-        Command::Check { config } => check(&config),
+        Command::Run { source, log_format } => run::run(&source.path(), log_format.map(LogFormat::from)),
+        Command::Check { source } => check(&source.path()),
         Command::Demo { listen, admin } => demo::run(listen, admin),
         Command::Health { admin } => health::ask(&admin),
     };

@@ -4,34 +4,41 @@
 //! threads of their own.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::fmt::Display;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lb_core::access_log::{Format, WriterLog};
-use lb_core::config::{self, Loaded, LogSettings, Reloader};
+use lb_core::config::{self, Loaded, LogFormat, LogSettings, Reloader};
 use lb_core::proxy::{Proxy, ProxyBuilder};
 use tokio::runtime;
+use tracing::Level;
 
-use crate::logging::Log;
+use crate::logging::{Line, Log};
 use crate::signals::{Hangup, Signals};
 use crate::{Exit, complain, environment, startup};
 
-/// Runs the configuration at `path` until a signal ends it.
-pub(crate) fn run(path: &Path) -> Exit {
+/// Runs the configuration at `path` until a signal ends it. The log has the form `wanted`, or that of the configuration.
+pub(crate) fn run(path: &Path, wanted: Option<LogFormat>) -> Exit {
     let loaded = match config::load(path, environment) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            complain(&problems.to_string());
+            let format = wanted.unwrap_or(problems.log().format);
+            for problem in problems.iter() {
+                refused(format, problem);
+            }
             return Exit::Wrong;
         }
     };
-    let log = match Log::start(loaded.log.level) {
+    let log = match Log::start(loaded.log.level, wanted.unwrap_or(loaded.log.format)) {
         Ok(log) => log,
         Err(error) => return unable(&error),
     };
-    let exit = on_this_thread(follow(path, loaded, log.clone()));
+    let exit =
+        on_this_thread(follow(path, loaded, Logs { log: log.clone(), wanted, access: Mutex::default() }));
     log.flush();
     exit
 }
@@ -49,21 +56,40 @@ pub(crate) fn on_this_thread(work: impl Future<Output = Exit>) -> Exit {
 }
 
 /// Says why it could not start.
-pub(crate) fn unable(error: &dyn std::error::Error) -> Exit {
+pub(crate) fn unable(error: &dyn Error) -> Exit {
     complain(&format!("lb: {error}"));
     Exit::Unable
 }
 
-async fn follow(path: &Path, loaded: Loaded, log: Log) -> Exit {
+/// Says in JSON, if that is the log's form, why it ends; otherwise as `lb check` does.
+fn refused(format: LogFormat, problem: impl Display) {
+    told(format, "configuration refused", &problem.to_string(), &problem.to_string());
+}
+
+fn told(format: LogFormat, message: &str, problem: &str, otherwise: &str) {
+    match format {
+        LogFormat::Logfmt => complain(otherwise),
+        LogFormat::Json => {
+            let line = Line::new(format, Level::ERROR, message).text("problem", problem).end();
+            let _ = io::stderr().write_all(&line);
+        }
+    }
+}
+
+async fn follow(path: &Path, loaded: Loaded, logs: Logs) -> Exit {
+    let log = logs.log.clone();
+    let unable = |error: &dyn Error| {
+        told(log.format(), "could not start", &error.to_string(), &format!("lb: {error}"));
+        Exit::Unable
+    };
     let Loaded { builder, log: settings, warnings, summary, .. } = loaded;
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let logs = Logs { log: log.clone(), access: Mutex::default() };
     let proxy = match logs.attach(builder, settings).build() {
         Ok(proxy) => proxy,
         Err(problems) => {
-            complain(&format!("{}: {problems}", path.display()));
+            refused(log.format(), format_args!("{}: {problems}", path.display()));
             return Exit::Wrong;
         }
     };
@@ -82,7 +108,7 @@ async fn follow(path: &Path, loaded: Loaded, log: Log) -> Exit {
             return Exit::Fine;
         }
     }
-    log.print(startup::lines(&path.display().to_string(), &proxy.handle()));
+    log.print(startup::lines(&path.display().to_string(), &proxy.handle(), log.format()));
     let attach = move |builder, settings| logs.attach(builder, settings);
     let reloader = Reloader::new(proxy.handle(), path, summary, environment, attach);
     let signal = tokio::select! {
@@ -118,13 +144,15 @@ pub(crate) async fn drain(proxy: &Proxy, again: impl Future<Output = &'static st
 /// What `[log]` says, carried out.
 struct Logs {
     log: Log,
+    /// The form of its lines that the command line asks for.
+    wanted: Option<LogFormat>,
     /// The access log in use: it is kept while its format stays, so that no line is torn or lost.
     access: Mutex<Option<(Format, Arc<WriterLog>)>>,
 }
 
 impl Logs {
     fn attach(&self, builder: ProxyBuilder, settings: LogSettings) -> ProxyBuilder {
-        self.log.set_level(settings.level);
+        self.log.set(settings.level, self.wanted.unwrap_or(settings.format));
         let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
         *access = settings.access.map(|format| match access.take() {
             Some((before, log)) if before == format => (format, log),

@@ -70,6 +70,25 @@ fn check_of_a_good_file_is_one_line() {
 }
 
 #[test]
+fn the_file_may_stand_alone() {
+    let config = Config::new(&shop(&[&Server::start("web1")]));
+    let (path, text) = (config.path(), config.path().display().to_string());
+    assert_eq!(lb(&["check", path.to_str().unwrap()]).stdout, format!("{text}: the configuration is fine\n"));
+    let lb_running = Lb::start(&["run", path.to_str().unwrap()]);
+    lb_running.says("  frontend  web");
+    let both = lb(&["check", "-c", path.to_str().unwrap(), path.to_str().unwrap()]);
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
+}
+
+#[test]
+fn a_file_of_another_kind_is_one_line() {
+    let config = Config::new("global\n    daemon\nfrontend web\n    bind :80\n");
+    let ended = lb(&["check", config.path().to_str().unwrap()]);
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{}", ended.stdout);
+    assert!(ended.stdout.contains(":1:1: this seems to be a configuration of HAProxy"), "{}", ended.stdout);
+}
+
+#[test]
 fn check_finds_two_names_of_one_address() {
     let text = shop(&[&Server::start("web1")]).replace("127.0.0.1:0\"\nbackend", "127.0.0.1:4711\"\nbackend");
     let config =

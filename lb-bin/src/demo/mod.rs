@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lb_core::backend::Initial;
-use lb_core::config::LogLevel;
+use lb_core::config::{LogFormat, LogLevel};
 use lb_core::prelude::*;
 
 use self::server::Server;
@@ -20,7 +20,7 @@ use crate::{Exit, complain, say};
 
 /// Serves on `listen`, and metrics and status on `admin`, until a signal ends it.
 pub(crate) fn run(listen: SocketAddr, admin: SocketAddr) -> Exit {
-    let log = match Log::start(LogLevel::Info) {
+    let log = match Log::start(LogLevel::Info, LogFormat::default()) {
         Ok(log) => log,
         Err(error) => return unable(&error),
     };

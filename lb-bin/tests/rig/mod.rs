@@ -87,6 +87,17 @@ impl Lb {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Signals it again and again until it has ended.
+    pub(crate) fn signalled_until_it_ends(mut self, signal: Signal) -> Ended {
+        let pid = Pid::from_child(&self.child);
+        wait_until("it ends by a signal", || {
+            // It may have ended since.
+            let _ = kill_process(pid, signal);
+            self.child.try_wait().unwrap()
+        });
+        self.ended()
+    }
+
     /// Waits until it has ended.
     pub(crate) fn ended(mut self) -> Ended {
         let status = wait_until("lb has ended", || self.child.try_wait().unwrap());

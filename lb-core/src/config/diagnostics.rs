@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use super::log::LogSettings;
 use super::source::Source;
 
 /// Why a configuration was refused: every problem found, in the order of the files.
@@ -20,16 +21,22 @@ use super::source::Source;
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
     hash: String,
+    log: LogSettings,
 }
 
 impl Diagnostics {
-    pub(crate) fn new(list: Vec<Diagnostic>, hash: String) -> Self {
-        Self { list, hash }
+    pub(crate) fn new(list: Vec<Diagnostic>, hash: String, log: LogSettings) -> Self {
+        Self { list, hash, log }
     }
 
     /// The problems, sorted by file and position.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
+    }
+
+    /// What the configuration says about logging, as far as it could be read: the problems can be told in its form.
+    pub fn log(&self) -> LogSettings {
+        self.log
     }
 
     /// A short hash of everything that was read; see [`Summary::hash`](super::Summary::hash).

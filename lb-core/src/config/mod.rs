@@ -15,6 +15,7 @@ mod diagnostics;
 mod files;
 mod foreign;
 mod hints;
+mod log;
 mod parse;
 mod reader;
 mod reload;
@@ -36,8 +37,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use self::diagnostics::{Diagnostic, Diagnostics};
+pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::reload::{ReloadError, Reloader};
-pub use self::schema::LogLevel;
+
 pub use self::summary::Summary;
 pub use self::watch::Watch;
 
@@ -46,7 +48,6 @@ use self::parse::parse;
 use self::source::Source;
 use self::substitute::Environment;
 use self::summary::Variables;
-use crate::access_log::Format;
 use crate::proxy::ProxyBuilder;
 
 /// Reads and checks the configuration at `path`, a file or a directory of `*.toml` files.
@@ -90,16 +91,6 @@ pub struct Loaded {
     pub summary: Summary,
 }
 
-/// `[log]`: what whoever runs the proxy should log. The library writes no log by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogSettings {
-    /// The least level of diagnostics that is shown. Default info.
-    pub level: LogLevel,
-    /// The form of the access log; `None`: none is wanted, the default.
-    pub access: Option<Format>,
-}
-
 fn load_sources(
     mut sources: Vec<Source>,
     env: &Environment<'_>,
@@ -113,12 +104,14 @@ fn load_sources(
     check::check(&config, is_read && is_parsed, problems);
     let builder = compile::compile(&config, &sources, problems);
     let hash = source::hash_of(&sources);
+    let schema::Log { level, format, access } = config.log;
+    let log = LogSettings { level, format, access: access.0 };
     if !problems.is_empty() {
-        return Err(Diagnostics::new(problems.diagnostics(&sources), hash));
+        return Err(Diagnostics::new(problems.diagnostics(&sources), hash, log));
     }
     Ok(Loaded {
         builder,
-        log: LogSettings { level: config.log.level, access: config.log.access.0 },
+        log,
         files: sources.iter().map(|source| source.path.clone()).collect(),
         warnings: problems.warnings(&sources),
         summary: Summary::new(sources, variables, &config, hash),

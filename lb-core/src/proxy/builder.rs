@@ -48,6 +48,7 @@ impl Default for ProxyBuilder {
             frontends: Vec::new(),
             backends: BTreeMap::new(),
             workers: Workers::default(),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             max_connections: 0,
             admin: None,
@@ -79,6 +80,14 @@ impl ProxyBuilder {
     #[must_use]
     pub fn workers(mut self, workers: Workers) -> Self {
         self.snapshot.workers = workers;
+        self
+    }
+
+    /// Sets for how long a stopping proxy goes on as before, but not ready, until it closes its listeners: whoever sends
+    /// it clients has so much time to notice. Default: not at all.
+    #[must_use]
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.snapshot.drain_delay = delay;
         self
     }
 

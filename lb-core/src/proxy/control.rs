@@ -61,6 +61,7 @@ pub(super) struct ControlPlane {
 /// What of a snapshot the control plane itself goes by.
 #[derive(Clone)]
 struct Settings {
+    drain_delay: Duration,
     drain_timeout: Duration,
     access_log: Option<Arc<dyn AccessLog>>,
     /// The admin listener's address, and what ends it.
@@ -80,11 +81,11 @@ pub(crate) struct Left {
 impl ControlPlane {
     pub(super) fn new(snapshot: Snapshot) -> Arc<Self> {
         let metrics = Metrics::new(snapshot.workers.count());
-        let drain_timeout = snapshot.drain_timeout;
+        let (drain_delay, drain_timeout) = (snapshot.drain_delay, snapshot.drain_timeout);
         let control = Arc::new(Self {
             metrics: metrics.clone(),
             initial: Mutex::new(Some(snapshot)),
-            settings: Mutex::new(Settings { drain_timeout, access_log: None, admin: None }),
+            settings: Mutex::new(Settings { drain_delay, drain_timeout, access_log: None, admin: None }),
             started: Instant::now(),
             workers: OnceLock::new(),
             threads: Mutex::default(),
@@ -151,9 +152,14 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Stops accepting, waits for open connections as long as the snapshot says, and ends everything.
+    /// Is not ready any more, stops accepting after the snapshot's delay, waits for open connections as long as the snapshot says, and ends everything.
     pub(super) async fn drain(&self) -> Left {
         self.is_draining.store(true, Ordering::Release);
+        let drain_delay = lock(&self.settings).drain_delay;
+        if !drain_delay.is_zero() {
+            tracing::info!(delay = ?drain_delay, "not ready; the listeners close after this delay");
+            tokio::time::sleep(drain_delay).await;
+        }
         lock(&self.running).close_listeners();
         let drain_timeout = lock(&self.settings).drain_timeout;
         let drained = tokio::time::timeout(drain_timeout, async {
@@ -182,10 +188,7 @@ impl ControlPlane {
 
     /// Where a frontend listens.
     pub(super) fn addresses(&self, frontend: &str) -> Vec<String> {
-        let mut addresses: Vec<_> =
-            lock(&self.running).addresses(frontend).map(ToString::to_string).collect();
-        addresses.sort_unstable();
-        addresses
+        lock(&self.running).addresses(frontend)
     }
 
     pub(super) fn admin_address(&self) -> Option<SocketAddr> {
@@ -221,6 +224,7 @@ impl ControlPlane {
 
     fn settle(self: &Arc<Self>, snapshot: Snapshot, admin: Option<TcpListener>) {
         let mut settings = lock(&self.settings);
+        settings.drain_delay = snapshot.drain_delay;
         settings.drain_timeout = snapshot.drain_timeout;
         settings.access_log = snapshot.access_log;
         let stays = settings.admin.as_ref().is_some_and(|(bound, _)| {
@@ -330,7 +334,7 @@ impl admin::Control for ControlPlane {
             FrontendStatus {
                 name: frontend.name.to_string(),
                 mode: frontend.mode.name(),
-                listen: running.addresses(&frontend.name).map(ToString::to_string).collect(),
+                listen: running.addresses(&frontend.name),
                 connections: metrics.open_connections(),
                 connections_total: metrics.connections(),
                 certificates: frontend

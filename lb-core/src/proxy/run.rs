@@ -34,8 +34,9 @@ impl Proxy {
         self.handle.clone()
     }
 
-    /// Binds, serves until `shutdown` resolves, then drains: nothing new is accepted, what is open may finish for as
-    /// long as [`ProxyBuilder::drain_timeout`](super::ProxyBuilder::drain_timeout) says.
+    /// Binds, serves until `shutdown` resolves, then drains: after
+    /// [`ProxyBuilder::drain_delay`](super::ProxyBuilder::drain_delay) nothing new is accepted, what is open may finish for
+    /// as long as [`ProxyBuilder::drain_timeout`](super::ProxyBuilder::drain_timeout) says.
     ///
     /// Runs on any tokio runtime, which does the control plane's work: health checks, discovery, the admin listener.
     /// Dropping the future stops the workers at once.

@@ -151,10 +151,13 @@ impl Running {
         self.frontends.iter().map(|frontend| &frontend.definition)
     }
 
-    /// The addresses that a frontend listens on, with the ports that the kernel chose.
-    pub(super) fn addresses<'a>(&'a self, frontend: &'a str) -> impl Iterator<Item = &'a ListenAddress> {
-        let of_frontend = move |listener: &&RunningListener| &*listener.frontend == frontend;
-        self.listeners.values().filter(of_frontend).map(|listener| &listener.bound)
+    /// The addresses that a frontend listens on, with the ports that the kernel chose, sorted.
+    pub(super) fn addresses(&self, frontend: &str) -> Vec<String> {
+        let of_frontend = |listener: &&RunningListener| &*listener.frontend == frontend;
+        let mut addresses: Vec<_> =
+            self.listeners.values().filter(of_frontend).map(|listener| listener.bound.to_string()).collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     fn has(&self, backend: &Backend) -> bool {

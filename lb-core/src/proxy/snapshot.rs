@@ -18,6 +18,7 @@ pub struct Snapshot {
     /// Every backend that a frontend uses, by name.
     pub(super) backends: BTreeMap<Arc<str>, Backend>,
     pub(super) workers: Workers,
+    pub(super) drain_delay: Duration,
     pub(super) drain_timeout: Duration,
     pub(super) max_connections: usize,
     pub(super) admin: Option<SocketAddr>,

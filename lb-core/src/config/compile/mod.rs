@@ -33,6 +33,7 @@ pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) 
             Workers::Auto => proxy::Workers::Auto,
             Workers::Count(count) => proxy::Workers::Threads(count.get()),
         })
+        .drain_delay(config.global.drain_delay.0)
         .drain_timeout(config.global.drain_timeout.0)
         .max_connections(config.global.max_connections);
     if let Some(admin) = &config.admin {

@@ -19,6 +19,7 @@ use serde::{Serialize, Serializer};
 use crate::access_log::Format;
 
 use super::diagnostics::At;
+use super::log::{LogFormat, LogLevel};
 use super::reader::{Keys, Miss, Read, Record, Value};
 use super::units::Period;
 use super::values::{Parsed, choice};
@@ -75,13 +76,19 @@ impl Draft {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Global {
     pub(crate) workers: Workers,
+    pub(crate) drain_delay: Period,
     pub(crate) drain_timeout: Period,
     pub(crate) max_connections: usize,
 }
 
 impl Default for Global {
     fn default() -> Self {
-        Self { workers: Workers::Auto, drain_timeout: Period(Duration::from_secs(30)), max_connections: 0 }
+        Self {
+            workers: Workers::Auto,
+            drain_delay: Period(Duration::ZERO),
+            drain_timeout: Period(Duration::from_secs(30)),
+            max_connections: 0,
+        }
     }
 }
 
@@ -92,6 +99,7 @@ impl Record for Global {
         let default = Self::default();
         Ok(Self {
             workers: keys.or("workers", default.workers),
+            drain_delay: keys.or("drain_delay", default.drain_delay),
             drain_timeout: keys.or("drain_timeout", default.drain_timeout),
             max_connections: keys.or("max_connections", default.max_connections),
         })
@@ -134,6 +142,7 @@ impl Serialize for Workers {
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub(crate) struct Log {
     pub(crate) level: LogLevel,
+    pub(crate) format: LogFormat,
     pub(crate) access: Access,
 }
 
@@ -142,37 +151,11 @@ impl Record for Log {
 
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
         let default = Self::default();
-        Ok(Self { level: keys.or("level", default.level), access: keys.or("access", default.access) })
-    }
-}
-
-/// A level of diagnostics; each shows itself and those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Faults of the proxy or its surroundings that it can't work around.
-    Error,
-    /// Lost servers, refused reloads, answers of the proxy's own.
-    Warn,
-    /// What an operator should know.
-    #[default]
-    Info,
-    /// What clients caused.
-    Debug,
-    /// Each step.
-    Trace,
-}
-
-impl LogLevel {
-    /// The word in the file: `error`, `warn`, `info`, `debug` or `trace`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
+        Ok(Self {
+            level: keys.or("level", default.level),
+            format: keys.or("format", default.format),
+            access: keys.or("access", default.access),
+        })
     }
 }
 
@@ -182,6 +165,14 @@ impl Read for LogLevel {
     fn read(value: Value<'_>) -> Result<Self, Miss> {
         let all = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
         choice(value, "log level", &all.map(|level| (level.as_str(), level)))
+    }
+}
+
+impl Read for LogFormat {
+    const WANTED: (&'static str, &'static str) = ("a log format", "\"logfmt\" or \"json\"");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        choice(value, "log format", &[("logfmt", Self::Logfmt), ("json", Self::Json)])
     }
 }
 

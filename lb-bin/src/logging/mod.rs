@@ -3,24 +3,30 @@
 //! A thread of its own writes them: who reads standard error may stall (a full pipe, a slow log driver), and no
 //! worker waits for it. Lines that find the queue full are dropped and counted in the next line that fits.
 
-use std::io::{self, IsTerminal, Write};
+mod line;
+
+use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use lb_core::config::LogLevel;
+use lb_core::config::{LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::{self, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
+
+use self::line::Fields;
+pub(crate) use self::line::Line;
 
 /// The log of this process.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     filter: reload::Handle<Targets, Registry>,
+    format: Format,
     stderr: Stderr,
 }
 
@@ -31,25 +37,31 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Log {
     /// Starts logging for the whole process; call it once.
-    pub(crate) fn start(level: LogLevel) -> io::Result<Self> {
-        let stderr = Stderr::start()?;
+    pub(crate) fn start(level: LogLevel, format: LogFormat) -> io::Result<Self> {
+        let current = Format::default();
+        current.set(format);
+        let stderr = Stderr::start(current.clone())?;
         let (filter, handle) = reload::Layer::new(targets(level));
-        let lines =
-            fmt::layer().with_writer(stderr.clone()).with_ansi(io::stderr().is_terminal()).with_target(false);
+        let lines = Lines { format: current.clone(), stderr: stderr.clone() };
         let subscriber = Registry::default().with(filter).with(lines);
         tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
-        Ok(Self { filter: handle, stderr })
+        Ok(Self { filter: handle, format: current, stderr })
     }
 
-    /// Shows `level` and what is worse from now on.
-    pub(crate) fn set_level(&self, level: LogLevel) {
+    /// Shows `level` and what is worse from now on, in this form.
+    pub(crate) fn set(&self, level: LogLevel, format: LogFormat) {
+        self.format.set(format);
         // Fails only when there is no subscriber any more, and then there is nothing to show.
         let _ = self.filter.reload(targets(level));
     }
 
-    /// Writes text as it is, after the lines that came before.
-    pub(crate) fn print(&self, text: String) {
-        self.stderr.send(text.into_bytes());
+    pub(crate) fn format(&self) -> LogFormat {
+        self.format.get()
+    }
+
+    /// Writes lines as they are, after those that came before.
+    pub(crate) fn print(&self, lines: impl Into<Vec<u8>>) {
+        self.stderr.send(lines.into());
     }
 
     /// Waits until everything is written, for a second at most.
@@ -73,6 +85,37 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new().with_default(libraries).with_target("lb", ours).with_target("lb_core", ours)
 }
 
+/// The form of lines; a reload may change it.
+#[derive(Clone, Debug, Default)]
+struct Format {
+    is_json: Arc<AtomicBool>,
+}
+
+impl Format {
+    fn get(&self) -> LogFormat {
+        // A flag of its own: nothing else is published by it.
+        if self.is_json.load(Ordering::Relaxed) { LogFormat::Json } else { LogFormat::Logfmt }
+    }
+
+    fn set(&self, format: LogFormat) {
+        self.is_json.store(format == LogFormat::Json, Ordering::Relaxed);
+    }
+}
+
+/// Makes a line of each event.
+struct Lines {
+    format: Format,
+    stderr: Stderr,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.stderr.send(fields.line(self.format.get(), *event.metadata().level()).end());
+    }
+}
+
 enum Item {
     Lines(Vec<u8>),
     Flush(SyncSender<()>),
@@ -86,12 +129,12 @@ struct Stderr {
 }
 
 impl Stderr {
-    fn start() -> io::Result<Self> {
+    fn start(format: Format) -> io::Result<Self> {
         let (queue, items) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let writer = thread::Builder::new().name("lb-log".to_owned());
         let lost_to_tell = Arc::clone(&lost);
-        writer.spawn(move || write(&items, &lost_to_tell))?;
+        writer.spawn(move || write(&items, &lost_to_tell, &format))?;
         Ok(Self { queue, lost })
     }
 
@@ -103,7 +146,7 @@ impl Stderr {
     }
 }
 
-fn write(items: &Receiver<Item>, lost: &AtomicU64) {
+fn write(items: &Receiver<Item>, lost: &AtomicU64, format: &Format) {
     for item in items {
         // A closed standard error is no reason to stop serving.
         match item {
@@ -112,27 +155,9 @@ fn write(items: &Receiver<Item>, lost: &AtomicU64) {
         }
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = writeln!(io::stderr(), "{lost} lines were dropped here: standard error was not read");
+            let message = "lines were dropped here: standard error was not read";
+            let line = Line::new(format.get(), Level::WARN, message).plain("lines", lost);
+            let _ = io::stderr().write_all(&line.end());
         }
-    }
-}
-
-/// One event on its way to the queue; the formatter writes each in one call.
-impl Write for Stderr {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.send(line.to_vec());
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Stderr {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
