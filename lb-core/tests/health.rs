@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lb_core::backend::ServerState;
 use lb_core::prelude::*;
-use lb_core::testkit::{Message, Origin, Running, eventually, refusing_address};
+use lb_core::testkit::{Closing, Message, Origin, Running, eventually, refusing_address};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -126,6 +126,42 @@ fn a_tcp_check_is_a_connect() {
     let mut turns: Vec<String> = (0..2).map(|_| client.send(GET).response().text()).collect();
     turns.sort_unstable();
     assert_eq!(turns, ["web1", "web2"]);
+}
+
+#[test]
+fn a_tcp_check_is_over_before_the_server_accepts_it() {
+    let origin = Origin::scripted(|server| {
+        // A database that counts whoever comes and says nothing.
+        assert_eq!(server.until_closed().1, Closing::Reset, "an end in order would be a client that gave up");
+    });
+    let proxy = to(&Backend::builder("shop")
+        .server(origin.address())
+        .health(quick(HealthCheck::tcp()))
+        .build()
+        .unwrap());
+    let checks = || {
+        let server = format!("backend=\"shop\",server=\"{}\"", origin.address());
+        proxy.metric(&format!("lb_server_checks_total{{{server},result=\"passed\"}}"))
+    };
+    eventually("it is checked often", || checks() >= 20.0);
+    assert!((origin.connections() as f64) < checks() / 2.0, "{} of {}", origin.connections(), checks());
+}
+
+#[test]
+fn what_a_client_could_not_be_given_fails_a_check() {
+    let answers = [
+        "HTTP/1.1 200 OK\nContent-Length: 0\n\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: {}\r\n\r\n", "x".repeat(40 * 1024)),
+    ];
+    let origins = answers.map(|answer| Origin::answering(move |_| answer.clone().into_bytes()));
+    let backend = Backend::builder("shop").servers(origins.iter().map(Origin::address));
+    let proxy = to(&backend.health(quick(HealthCheck::http("/"))).build().unwrap());
+    eventually("all are known", || proxy.handle().is_ready());
+    let states = [0, 1, 2].map(|at| state(&proxy, at));
+    assert_eq!(states, [ServerState::Down, ServerState::Down, ServerState::Up]);
+    let mut client = proxy.client("web");
+    assert_eq!(client.send(GET).response().status(), 200);
 }
 
 #[test]

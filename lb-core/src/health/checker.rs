@@ -11,30 +11,34 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backend::{CheckOutcome, Flip, FlipKind, HealthCheck, Roster, Server};
-use crate::metrics::{CheckResult, Metrics};
+use crate::metrics::{CheckResult, Metrics, ServerShard};
 use crate::upstream::Dialer;
 
+use super::checks::{Checks, Share};
+use super::pace::{Pace, Places};
 use super::probe::{ProbeError, probe};
 
 /// Checks the servers of one backend until `stop`, ends ejections when their time is over, and logs flips. To be
-/// run for each roster, with a health check or without.
+/// run for each roster, with a health check or without; all of a proxy share `checks`.
 ///
 /// Must run within a tokio runtime with I/O and time; what it spawns ends with it.
-pub async fn run(roster: Arc<Roster>, metrics: Metrics, stop: CancellationToken) {
+pub async fn run(roster: Arc<Roster>, metrics: Metrics, checks: Checks, stop: CancellationToken) {
     let backend = roster.backend().clone();
-    run_with(roster, metrics, stop, move |check, server| {
+    run_with(roster, metrics, checks, stop, move |check, server| {
         let dialer = Dialer::new(&server, &backend, &[]);
         async move { probe(&check, &dialer).await }
     })
     .await;
 }
 
-/// New servers get their first probe spread over this: soon, for the proxy isn't ready before, and not all at once.
-const FIRST_PROBES: Duration = Duration::from_millis(200);
-
 /// As [`run`], with the probe to use.
-async fn run_with<P, F>(roster: Arc<Roster>, metrics: Metrics, stop: CancellationToken, probe: P)
-where
+async fn run_with<P, F>(
+    roster: Arc<Roster>,
+    metrics: Metrics,
+    checks: Checks,
+    stop: CancellationToken,
+    probe: P,
+) where
     P: Fn(Arc<HealthCheck>, Arc<Server>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<String, ProbeError>> + Send + 'static,
 {
@@ -43,12 +47,23 @@ where
     roster.observe(log);
     roster.subscribe(move |_| wake.notify_one());
     let check = roster.backend().health().cloned().map(Arc::new);
-    let mut probes = Probes::default();
+    let mut probes = Probes::new(&checks);
     loop {
         roster.expire(Instant::now().into_std());
         if let Some(check) = &check {
-            probes.keep(&roster.to_check(), |server| {
-                check_one(roster.clone(), metrics.clone(), check.clone(), server, probe.clone())
+            // After a reload nothing is urgent: the probes go on spread over the whole interval.
+            let is_urgent = !roster.all_checked();
+            probes.keep(&roster.to_check(), |server, place| {
+                let soon = if is_urgent { checks.spread() } else { check.interval };
+                let pace = Pace::new(Instant::now(), place, check.interval, soon);
+                let checking = Checking {
+                    counters: metrics.server(server.backend(), server.name()).shard(0),
+                    roster: Arc::clone(&roster),
+                    check: Arc::clone(check),
+                    server,
+                    checks: checks.clone(),
+                };
+                checking.run(pace, probe.clone())
             });
         }
         let expiry = roster.next_expiry();
@@ -61,18 +76,25 @@ where
 }
 
 /// The tasks, by the name of the server they check; aborted when dropped.
-#[derive(Default)]
 struct Probes {
     tasks: JoinSet<()>,
     running: HashMap<Arc<str>, (Arc<Server>, AbortHandle)>,
+    places: Places,
+    share: Share,
 }
 
 impl Probes {
-    /// Starts what is missing and ends what isn't wanted any more.
-    fn keep<F>(&mut self, wanted: &[Arc<Server>], start: impl Fn(Arc<Server>) -> F)
+    fn new(checks: &Checks) -> Self {
+        let (tasks, running) = (JoinSet::new(), HashMap::new());
+        Self { tasks, running, places: Places::new(), share: checks.share() }
+    }
+
+    /// Starts what is missing, each at its place in the interval, and ends what isn't wanted any more.
+    fn keep<F>(&mut self, wanted: &[Arc<Server>], start: impl Fn(Arc<Server>, f64) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.share.set(wanted.len());
         let by_name: HashMap<_, _> = wanted.iter().map(|server| (server.name(), server)).collect();
         self.running.retain(|name, (server, task)| {
             // A server that drained and came back is another one of the same name.
@@ -84,7 +106,7 @@ impl Probes {
         });
         for server in wanted {
             self.running.entry(server.name().clone()).or_insert_with(|| {
-                let task = self.tasks.spawn(start(server.clone()));
+                let task = self.tasks.spawn(start(server.clone(), self.places.next()));
                 (server.clone(), task)
             });
         }
@@ -92,34 +114,57 @@ impl Probes {
     }
 }
 
-/// Probes one server for ever.
-async fn check_one<P, F>(
+/// One server's probes.
+struct Checking {
     roster: Arc<Roster>,
-    metrics: Metrics,
+    counters: ServerShard,
     check: Arc<HealthCheck>,
     server: Arc<Server>,
-    probe: P,
-) where
-    P: Fn(Arc<HealthCheck>, Arc<Server>) -> F,
-    F: Future<Output = Result<String, ProbeError>>,
-{
-    let counters = metrics.server(server.backend(), server.name()).shard(0);
-    // After a reload nothing is urgent: the probes go on spread over the whole interval.
-    let spread = if roster.all_checked() { check.interval } else { check.interval.min(FIRST_PROBES) };
-    let mut next = Instant::now() + spread.mul_f64(fastrand::f64());
-    loop {
-        tokio::time::sleep_until(next).await;
-        let start = Instant::now();
-        let result = probe(check.clone(), server.clone()).await;
-        counters.check(if result.is_ok() { CheckResult::Passed } else { CheckResult::Failed });
+    checks: Checks,
+}
+
+impl Checking {
+    /// Probes for ever.
+    async fn run<P, F>(self, mut pace: Pace, probe: P)
+    where
+        P: Fn(Arc<HealthCheck>, Arc<Server>) -> F,
+        F: Future<Output = Result<String, ProbeError>>,
+    {
+        let (mut next, mut was_asked) = (pace.first(), true);
+        loop {
+            tokio::time::sleep_until(next).await;
+            let turn = self.checks.turn().await;
+            let start = Instant::now();
+            let result = probe(self.check.clone(), self.server.clone()).await;
+            drop(turn);
+            match result {
+                Err(error) if error.is_ours() => {
+                    // Said once, not each interval.
+                    if was_asked {
+                        self.warn_of_want(&error);
+                    }
+                    was_asked = false;
+                }
+                result => {
+                    was_asked = true;
+                    self.tell(result, start.elapsed());
+                }
+            }
+            next = pace.after(start);
+        }
+    }
+
+    fn tell(&self, result: Result<String, ProbeError>, latency: Duration) {
         let passed = result.is_ok();
+        self.counters.check(if passed { CheckResult::Passed } else { CheckResult::Failed });
         let detail = result.unwrap_or_else(|error| error.to_string());
-        roster.checked(
-            &server,
-            CheckOutcome { passed, detail, at: SystemTime::now(), latency: start.elapsed() },
-        );
-        // A tenth more or less, so that the probes of many proxies and servers don't march in step.
-        next = start + check.interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+        let outcome = CheckOutcome { passed, detail, at: SystemTime::now(), latency };
+        self.roster.checked(&self.server, outcome);
+    }
+
+    fn warn_of_want(&self, error: &ProbeError) {
+        let (backend, server) = (&**self.server.backend(), &**self.server.name());
+        warn!(backend, server, %error, "this machine can't check the server; raise its limit on open files or its ports");
     }
 }
 
@@ -139,7 +184,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::backend::{Backend, Operator};
+    use crate::backend::{Backend, Initial, Operator};
 
     const A: &str = "10.0.0.1:80";
     const B: &str = "10.0.0.2:80";
@@ -163,7 +208,7 @@ mod tests {
                     if is_broken { Err(ProbeError::Status(503)) } else { Ok(String::from("status 200")) }
                 }
             };
-            tokio::spawn(run_with(roster.clone(), Metrics::new(1), stop.clone(), probe))
+            tokio::spawn(run_with(roster.clone(), Metrics::new(1), Checks::default(), stop.clone(), probe))
         }
 
         fn times(&self, name: &str) -> Vec<Instant> {
@@ -195,9 +240,11 @@ mod tests {
         for name in [A, B] {
             let times = servers.times(name);
             assert!((9..=12).contains(&times.len()), "{}", times.len());
-            for pair in times.windows(2) {
+            // The second comes at the server's place in the interval, which it keeps.
+            assert!((995..=3005).contains(&(times[1] - times[0]).as_millis()), "{times:?}");
+            for pair in times[1..].windows(2) {
                 let gap = pair[1] - pair[0];
-                assert!((1795..=2205).contains(&gap.as_millis()), "{gap:?}");
+                assert!((1995..=2005).contains(&gap.as_millis()), "{gap:?}");
             }
         }
     }
@@ -267,7 +314,7 @@ mod tests {
         let probe = |_, server: Arc<Server>| async move {
             if &**server.name() == A { Ok(String::new()) } else { Err(ProbeError::Status(500)) }
         };
-        let checker = tokio::spawn(run_with(roster, metrics.clone(), stop.clone(), probe));
+        let checker = tokio::spawn(run_with(roster, metrics.clone(), Checks::default(), stop.clone(), probe));
         pass(1.0).await;
         let text = metrics.encode().unwrap();
         for (server, result) in [(A, "passed"), (B, "failed")] {
@@ -278,5 +325,69 @@ mod tests {
         }
         stop.cancel();
         checker.await.unwrap();
+    }
+
+    /// A backend of so many servers.
+    fn crowd(count: u16) -> Arc<Roster> {
+        let servers = (1..=count).map(|port| format!("10.0.0.1:{port}"));
+        Roster::new(&Backend::builder("shop").servers(servers).health(HealthCheck::tcp()).build().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_probes_of_many_servers_stay_spread_over_the_interval() {
+        let (servers, roster, stop) = (Servers::default(), crowd(2000), CancellationToken::new());
+        let begun = Instant::now();
+        servers.checked_by(&roster, &stop);
+        pass(20.0).await;
+        let mut tenths = vec![0; 201];
+        for (_, at) in servers.probed.lock().unwrap().iter() {
+            tenths[usize::try_from((*at - begun).as_millis() / 100).unwrap()] += 1;
+        }
+        // A tenth of a second is a twentieth of the interval; the second round moves each to its place.
+        let most = tenths.iter().max().unwrap();
+        assert!(*most <= 220, "{tenths:?}");
+        assert!(tenths[30..200].iter().all(|count| (80..=120).contains(count)), "{tenths:?}");
+        assert!(roster.all_checked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_probes_run_at_a_time_than_a_machine_can_bear() {
+        let (running, most) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+        let (roster, stop) = (crowd(2000), CancellationToken::new());
+        let probe = {
+            let (running, most) = (running.clone(), most.clone());
+            move |_, _| {
+                let (running, most) = (running.clone(), most.clone());
+                async move {
+                    let now = {
+                        let mut running = running.lock().unwrap();
+                        *running += 1;
+                        *running
+                    };
+                    let so_far = *most.lock().unwrap();
+                    *most.lock().unwrap() = so_far.max(now);
+                    pass(1.0).await;
+                    *running.lock().unwrap() -= 1;
+                    Err(ProbeError::Timeout(Duration::from_secs(1)))
+                }
+            }
+        };
+        tokio::spawn(run_with(roster.clone(), Metrics::new(1), Checks::default(), stop, probe));
+        pass(30.0).await;
+        assert_eq!(*most.lock().unwrap(), 256);
+        assert!(roster.all_checked(), "each has its turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_this_machine_lacks_is_no_verdict() {
+        let metrics = Metrics::new(1);
+        let (roster, stop) = (roster(HealthCheck::tcp().initial(Initial::Up)), CancellationToken::new());
+        let probe = |_, _| async { Err(ProbeError::Connect(rustix::io::Errno::MFILE.into())) };
+        tokio::spawn(run_with(roster.clone(), metrics.clone(), Checks::default(), stop, probe));
+        pass(60.0).await;
+        assert_eq!(members(&roster), [A, B]);
+        assert!(roster.status().iter().all(|status| status.last_check.is_none()));
+        let text = metrics.encode().unwrap();
+        assert!(!text.contains("result=\"failed\"} 1"), "{text}");
     }
 }

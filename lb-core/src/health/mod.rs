@@ -6,8 +6,16 @@
 //!
 //! Left out on purpose: deciding who gets traffic, which follows from the roster's facts.
 
+#[cfg(feature = "http")]
+mod answer;
+#[cfg(not(feature = "http"))]
+#[path = "answer_absent.rs"]
+mod answer;
 mod checker;
+mod checks;
+mod pace;
 mod probe;
 
 pub use checker::run;
+pub use checks::Checks;
 pub use probe::ProbeError;

@@ -130,6 +130,12 @@ pub(crate) struct HeadLimits {
     pub(crate) fields: usize,
 }
 
+impl HeadLimits {
+    /// Heads of responses are bounded as the default is for requests, twice over: no configuration can know what its
+    /// servers send.
+    pub(crate) const OF_RESPONSES: Self = Self { bytes: 64 * 1024, fields: 256 };
+}
+
 /// Why there is no head.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HeadError {

@@ -35,6 +35,7 @@ pub use reply::Reply;
 pub use settings::{FrontendTimeouts, Limits};
 
 pub(crate) use connection::{ClientConnection, WorkerFrontend};
+pub(crate) use h1::response_status;
 #[cfg(feature = "fuzz")]
 pub(crate) use h1::{properties as h1_properties, reference};
 pub(crate) use h2::PROTOCOL as HTTP2;

@@ -49,6 +49,7 @@ pub(super) struct ControlPlane {
     applying: tokio::sync::Mutex<()>,
     limit: Arc<ConnectionLimit>,
     resolver: OnceLock<Resolver>,
+    checks: health::Checks,
     is_started: AtomicBool,
     is_draining: AtomicBool,
     /// Ends every task and every worker.
@@ -93,6 +94,7 @@ impl ControlPlane {
             applying: tokio::sync::Mutex::default(),
             limit: ConnectionLimit::new(0),
             resolver: OnceLock::new(),
+            checks: health::Checks::default(),
             is_started: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
@@ -245,7 +247,7 @@ impl ControlPlane {
     fn start_tasks(&self, shared: &SharedBackend, resolver: &Resolver) -> CancellationToken {
         let stop = self.stop.child_token();
         let roster = || Arc::clone(&shared.roster);
-        tokio::spawn(health::run(roster(), self.metrics.clone(), stop.clone()));
+        tokio::spawn(health::run(roster(), self.metrics.clone(), self.checks.clone(), stop.clone()));
         tokio::spawn(discovery::run(roster(), resolver.clone(), stop.clone()));
         if let Some(origination) = shared.backend.tls() {
             let (name, metrics) =

@@ -12,4 +12,7 @@ mod socket;
 pub(crate) use files::{next_number, number, open_files_limit, raise_open_files_limit};
 pub(crate) use low_water::set_receive_low_water;
 pub(crate) use pipe::{Pipe, splice};
-pub(crate) use socket::{BoundListener, ListenAddress, accept, bind, every_address, peek, send, send_more};
+pub(crate) use socket::{
+    BoundListener, ListenAddress, accept, bind, every_address, hold_back_acknowledgements, peek, send,
+    send_more,
+};

@@ -65,6 +65,11 @@ pub(crate) fn every_address(port: u16) -> Vec<SocketAddr> {
     addresses
 }
 
+/// Lets a socket acknowledge late (tcp(7), TCP_QUICKACK off), the end of a handshake too.
+pub(crate) fn hold_back_acknowledgements(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_quickack(socket, false)?)
+}
+
 /// A bound, listening, non-blocking socket that belongs to no runtime yet.
 #[derive(Debug)]
 pub(crate) enum BoundListener {

@@ -1,12 +1,15 @@
 //! How a server is dialled: a socket, who the client is where its backend tells that, and TLS where it wants that.
 
 use std::io;
+use std::os::fd::AsFd;
 
+use rustix::io::Errno;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::backend::{Backend, SendProxy, Server, ServerAddress};
 use crate::net::{Introduction, Originator, Stream};
+use crate::sys;
 
 /// The way to one server.
 #[derive(Clone, Debug)]
@@ -36,6 +39,21 @@ impl Dialer {
         &self.address
     }
 
+    /// Whether the server takes connections: one that opens, where TLS is spoken with its handshake done.
+    ///
+    /// In clear text the connection is reset as soon as it opens, mostly before the server's accept(2) has heard of it:
+    /// our last word of the handshake is held back (tcp(7), TCP_QUICKACK). A connection that said nothing would be a
+    /// failure to some servers: MySQL counts it, and blocks the address after 100.
+    pub(crate) async fn touch(&self) -> io::Result<()> {
+        let (ServerAddress::Tcp(addr), None) = (&self.address, &self.tls) else {
+            return self.dial(Introduction::default()).await.map(drop);
+        };
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_zero_linger()?;
+        sys::hold_back_acknowledgements(socket.as_fd())?;
+        socket.connect(*addr).await.map(drop)
+    }
+
     /// A connection for this client, its handshake done. Has no deadline of its own.
     pub(crate) async fn dial(&self, client: Introduction<'_>) -> io::Result<Stream> {
         let mut stream = match &self.address {
@@ -60,4 +78,11 @@ impl Dialer {
             None => Ok(stream),
         }
     }
+}
+
+/// Whether it is this machine that could not connect, for want of descriptors, memory or ports: that says nothing about
+/// the server.
+pub(crate) fn is_want_of_ours(error: &io::Error) -> bool {
+    const OURS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno))
 }

@@ -15,15 +15,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-
 use crate::backend::{Backend, Member, PickInput, Refused, Roster, SendProxy, Server, View};
 use crate::live::Live;
 use crate::metrics::{BackendShard, ConnectResult, Metrics, Reason};
 use crate::net::{Introduction, Stream, is_certificate_refused};
 
 use budget::Budget;
-pub(crate) use dial::Dialer;
+pub(crate) use dial::{Dialer, is_want_of_ours};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use queue::Queue;
 
@@ -303,14 +301,11 @@ impl ConnectError {
         }
     }
 
-    /// Whether it is this machine that could not connect, for want of descriptors, memory or ports: no server is to
-    /// be left out for that.
+    /// Whether it is this machine that could not connect: no server is to be left out for that.
     fn is_ours(&self) -> bool {
-        const OURS: [Errno; 5] =
-            [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
         match self {
             Self::Timeout | Self::Certificate(_) => false,
-            Self::Io(error) => Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno)),
+            Self::Io(error) => is_want_of_ours(error),
         }
     }
 }
@@ -355,6 +350,8 @@ impl Drop for Lease {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]

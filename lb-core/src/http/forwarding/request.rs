@@ -22,9 +22,6 @@ use crate::http::scratch::Scratch;
 use crate::net::Blocked;
 use crate::upstream::Upstream;
 
-/// Heads of responses are bounded as the default is for requests: no configuration can know what its servers send.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
-
 /// RFC 9110 section 15.2 sets no bound to interim responses. Each one is progress and begins the wait for the server
 /// anew, so that without a bound a server could hold a client for ever.
 const MAX_INTERIMS: u64 = 100;
@@ -164,7 +161,7 @@ impl<C: ClientEnd> Exchange<'_, C> {
                     break;
                 }
                 let Poll::Ready(received) =
-                    server.poll_response(cx, RESPONSE_LIMITS, request.asked, response)
+                    server.poll_response(cx, HeadLimits::OF_RESPONSES, request.asked, response)
                 else {
                     break;
                 };

@@ -4,6 +4,7 @@
 //! is refused where it is read ([`parse`], [`framing`], [`chunked`]); what goes out is written by [`encode`] from
 //! what was parsed, in one form.
 
+mod answer;
 mod chunked;
 mod connection;
 mod encode;
@@ -16,6 +17,7 @@ pub(crate) mod properties;
 #[cfg(feature = "fuzz")]
 pub(crate) mod reference;
 
+pub(crate) use answer::response_status;
 pub(crate) use chunked::is_forbidden_trailer;
 pub(crate) use connection::Connection;
 pub(crate) use parse::{request as parse_request, response as parse_response};
