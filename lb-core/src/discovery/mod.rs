@@ -10,25 +10,26 @@
 mod pace;
 mod resolver;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backend::{Address, Roster};
 
-pub use resolver::{Answer, LookupError, Resolver};
+pub use resolver::{Answer, Found, Known, LookupError, Resolver, Rest};
 
 /// Follows the names of one backend until `stop`; returns at once if it has none. To be run for each roster.
 ///
 /// Must run within a tokio runtime with I/O and time; what it spawns ends with it.
 pub async fn run(roster: Arc<Roster>, resolver: Resolver, stop: CancellationToken) {
-    let look_up = move |host: String, before: Vec<IpAddr>| {
+    let look_up = move |host: String, known: Known| {
         let resolver = resolver.clone();
-        async move { resolver.look_up(&host, &before).await }
+        async move { resolver.look_up(&host, &known).await }
     };
     run_with(&roster, &stop, look_up).await;
 }
@@ -45,19 +46,21 @@ pub async fn first_answers(
         for name in names(roster) {
             let (roster, resolver) = (roster.clone(), resolver.clone());
             lookups.spawn(async move {
-                let result = resolver.look_up(&name.host, &name.before(&roster)).await;
-                name.tell(&roster, &result);
+                match resolver.look_up(&name.host, &name.known(&roster)).await {
+                    Ok(found) => name.found(&roster, &found.answer),
+                    Err(error) => roster.unresolved(&name.spec, &error.to_string()),
+                }
             });
         }
     }
     let _ = tokio::time::timeout(within, lookups.join_all()).await;
 }
 
-/// As [`run`], with the lookup to use: of a host, whose last answer is given.
+/// As [`run`], with the lookup to use: of a host, of which something is known.
 async fn run_with<L, F>(roster: &Arc<Roster>, stop: &CancellationToken, look_up: L)
 where
-    L: Fn(String, Vec<IpAddr>) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<Answer, LookupError>> + Send + 'static,
+    L: Fn(String, Known) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Found, LookupError>> + Send + 'static,
 {
     let mut names: JoinSet<()> =
         names(roster).map(|name| follow(name, roster.clone(), look_up.clone())).collect();
@@ -70,31 +73,38 @@ where
 /// Looks one name up for ever.
 async fn follow<L, F>(name: Name, roster: Arc<Roster>, look_up: L)
 where
-    L: Fn(String, Vec<IpAddr>) -> F,
-    F: Future<Output = Result<Answer, LookupError>>,
+    L: Fn(String, Known) -> F,
+    F: Future<Output = Result<Found, LookupError>>,
 {
     let mut failures = 0u32;
     loop {
-        let result = look_up(name.host.clone(), name.before(&roster)).await;
-        name.tell(&roster, &result);
+        let result = look_up(name.host.clone(), name.known(&roster)).await;
         let (backend, server) = (&**roster.backend().name(), name.spec.as_str());
-        let pause = match result {
-            Ok(answer) => {
+        match result {
+            Ok(found) => {
+                name.found(&roster, &found.answer);
                 if failures > 0 {
                     info!(backend, server, "name resolves again");
                 }
                 failures = 0;
-                pace::after_answer(answer.ttl, fastrand::f64())
+                let next = Instant::now() + pace::after_answer(found.answer.ttl, fastrand::f64());
+                // What is known already is asked for again in time, however long the rest takes.
+                if let Some(rest) = found.rest
+                    && let Ok(Some(answer)) = tokio::time::timeout(pace::LATEST, rest).await
+                {
+                    name.found(&roster, &answer);
+                }
+                tokio::time::sleep_until(next).await;
             }
             Err(error) => {
+                roster.unresolved(server, &error.to_string());
                 if failures == 0 {
                     warn!(backend, server, reason = %error, "name doesn't resolve; its last addresses stay");
                 }
                 failures = failures.saturating_add(1);
-                pace::after_failure(failures, fastrand::f64())
+                tokio::time::sleep(pace::after_failure(failures, fastrand::f64())).await;
             }
-        };
-        tokio::time::sleep(pause).await;
+        }
     }
 }
 
@@ -115,18 +125,17 @@ fn names(roster: &Roster) -> impl Iterator<Item = Name> {
 }
 
 impl Name {
-    /// The addresses it has by its last answer.
-    fn before(&self, roster: &Roster) -> Vec<IpAddr> {
-        roster.addresses(&self.spec).iter().map(SocketAddr::ip).collect()
+    /// Its last answer.
+    fn known(&self, roster: &Roster) -> Known {
+        Known {
+            addrs: roster.addresses(&self.spec).iter().map(SocketAddr::ip).collect(),
+            absolute_name: roster.absolute_name(&self.spec),
+        }
     }
 
-    fn tell(&self, roster: &Roster, result: &Result<Answer, LookupError>) {
-        let answer = match result {
-            Ok(answer) => answer,
-            Err(error) => return roster.unresolved(&self.spec, &error.to_string()),
-        };
+    fn found(&self, roster: &Roster, answer: &Answer) {
         let addrs: Vec<_> = answer.addrs.iter().map(|addr| SocketAddr::new(*addr, self.port)).collect();
-        let resolved = roster.resolved(&self.spec, &addrs);
+        let resolved = roster.resolved_as(&self.spec, answer.absolute_name.as_deref(), &addrs);
         for server in &resolved.added {
             info!(backend = &**server.backend(), server = &**server.name(), "server found by its name");
         }
@@ -169,7 +178,7 @@ mod tests {
             let (dns, roster, stop) = (self.clone(), roster.clone(), stop.clone());
             let look_up = move |_, _| {
                 dns.asked.lock().unwrap().push(Instant::now());
-                std::future::ready(dns.answer.lock().unwrap().clone())
+                std::future::ready(dns.answer.lock().unwrap().clone().map(Found::from))
             };
             tokio::spawn(async move { run_with(&roster, &stop, look_up).await })
         }
@@ -177,7 +186,7 @@ mod tests {
 
     fn addrs(texts: &[&str], seconds: u64) -> Result<Answer, LookupError> {
         let addrs = texts.iter().map(|text| text.parse().unwrap()).collect();
-        Ok(Answer { addrs, ttl: Duration::from_secs(seconds) })
+        Ok(Answer { addrs, ttl: Duration::from_secs(seconds), absolute_name: None })
     }
 
     fn roster() -> Arc<Roster> {
@@ -228,6 +237,63 @@ mod tests {
         dns.answers(addrs(&["10.0.0.1"], 1));
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(roster.status()[0].unresolved, None);
+    }
+
+    /// Follows a name whose first family is there at once, and whose other one comes after `delay`, if ever.
+    async fn found_in_two(delay: Duration) -> (Arc<Roster>, Arc<Mutex<Vec<Instant>>>) {
+        let (roster, asked) = (roster(), Arc::<Mutex<Vec<_>>>::default());
+        let (of, counted) = (roster.clone(), asked.clone());
+        let look_up = move |_, _| {
+            counted.lock().unwrap().push(Instant::now());
+            let both = addrs(&["10.0.0.1", "fd00::1"], 60).unwrap();
+            let rest: Rest = Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                Some(both)
+            });
+            std::future::ready(addrs(&["10.0.0.1"], 60).map(|answer| Found { answer, rest: Some(rest) }))
+        };
+        tokio::spawn(async move { run_with(&of, &CancellationToken::new(), look_up).await });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        (roster, asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_comes_later_joins_the_one_that_serves() {
+        let (roster, _) = found_in_two(Duration::from_secs(2)).await;
+        assert_eq!(members(&roster), ["web:80/10.0.0.1:80", "10.0.0.9:80"]);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(members(&roster), ["web:80/10.0.0.1:80", "web:80/[fd00::1]:80", "10.0.0.9:80"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_never_comes_stops_no_following() {
+        let (_roster, asked) = found_in_two(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let asked = asked.lock().unwrap();
+        let pauses: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(
+            pauses.len() >= 11 && pauses.iter().all(|pause| *pause <= Duration::from_millis(5001)),
+            "{pauses:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_is_told_to_the_next_lookup() {
+        let (roster, told) = (roster(), Arc::<Mutex<Vec<Known>>>::default());
+        let (of, by) = (roster.clone(), told.clone());
+        let look_up = move |_, known| {
+            by.lock().unwrap().push(known);
+            let answer = addrs(&["10.0.0.1"], 1).unwrap();
+            let answer = Answer { absolute_name: Some(String::from("web.lan.")), ..answer };
+            std::future::ready(Ok(Found::from(answer)))
+        };
+        tokio::spawn(async move { run_with(&of, &CancellationToken::new(), look_up).await });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let told = told.lock().unwrap();
+        assert_eq!(told[0], Known::default());
+        let known =
+            Known { addrs: vec!["10.0.0.1".parse().unwrap()], absolute_name: Some("web.lan.".into()) };
+        assert_eq!(told[1], known);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+/// A name is looked up again after as long at the latest.
+pub(super) const LATEST: Duration = Duration::from_secs(5);
+
 /// After an answer: when its TTL ends, but at least every 5 s, since Docker's resolver says 600 s for addresses that
 /// change at any time, and not more often than each second. Jittered by a fifth, so that the names of a
 /// configuration don't march in step; `chance` is from 0 to 1.
 pub(super) fn after_answer(ttl: Duration, chance: f64) -> Duration {
     let earliest = ttl.mul_f64(0.8).clamp(Duration::from_secs(1), Duration::from_secs(4));
-    let latest = ttl.clamp(Duration::from_millis(1250), Duration::from_secs(5));
+    let latest = ttl.clamp(Duration::from_millis(1250), LATEST);
     earliest + (latest - earliest).mul_f64(chance)
 }
 

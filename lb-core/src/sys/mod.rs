@@ -1,4 +1,4 @@
-//! What the kernel offers that tokio does not wrap: pipes and splice, listening sockets with their options, and
+//! What the kernel offers that tokio does not wrap: pipes and splice, listening sockets with their options, routes, and
 //! the limit on open files.
 //!
 //! Thin and safe, by rustix, socket2 and nix; every function returns `io::Result` and leaves the meaning of an error to
@@ -7,11 +7,13 @@
 mod files;
 mod low_water;
 mod pipe;
+mod route;
 mod socket;
 
 pub(crate) use files::{next_number, number, open_files_limit, raise_open_files_limit};
 pub(crate) use low_water::set_receive_low_water;
 pub(crate) use pipe::{Pipe, splice};
+pub(crate) use route::{has_route, host_name, interface_number};
 pub(crate) use socket::{
     BoundListener, ListenAddress, accept, bind, every_address, hold_back_acknowledgements, peek, send,
     send_more,

@@ -1,6 +1,7 @@
 //! How a server is dialled: a socket, who the client is where its backend tells that, and TLS where it wants that.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
@@ -51,14 +52,14 @@ impl Dialer {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_zero_linger()?;
         sys::hold_back_acknowledgements(socket.as_fd())?;
-        socket.connect(*addr).await.map(drop)
+        socket.connect(*addr).await.map(drop).map_err(|error| by_route(error, addr.ip()))
     }
 
     /// A connection for this client, its handshake done. Has no deadline of its own.
     pub(crate) async fn dial(&self, client: Introduction<'_>) -> io::Result<Stream> {
         let mut stream = match &self.address {
             ServerAddress::Tcp(addr) => {
-                let stream = TcpStream::connect(addr).await?;
+                let stream = TcpStream::connect(addr).await.map_err(|error| by_route(error, addr.ip()))?;
                 stream.set_nodelay(true)?;
                 Stream::Tcp(stream)
             }
@@ -80,9 +81,39 @@ impl Dialer {
     }
 }
 
+/// The kernel says EADDRNOTAVAIL when ports run out, and as well where it has no address to send from, as without
+/// IPv6: then the server is unreachable, and this is no want that passes.
+fn by_route(error: io::Error, addr: IpAddr) -> io::Error {
+    let is_unclear = Errno::from_io_error(&error) == Some(Errno::ADDRNOTAVAIL);
+    if is_unclear && !sys::has_route(addr) { Errno::NETUNREACH.into() } else { error }
+}
+
 /// Whether it is this machine that could not connect, for want of descriptors, memory or ports: that says nothing about
 /// the server.
 pub(crate) fn is_want_of_ours(error: &io::Error) -> bool {
     const OURS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
     Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_a_way_is_no_want_of_ports() {
+        let after = |errno: Errno, addr: &str| {
+            let error = by_route(errno.into(), addr.parse().unwrap());
+            Errno::from_io_error(&error).unwrap()
+        };
+        assert_eq!(
+            after(Errno::ADDRNOTAVAIL, "127.0.0.1"),
+            Errno::ADDRNOTAVAIL,
+            "there is a way: ports ran out"
+        );
+        assert_eq!(after(Errno::CONNREFUSED, "127.0.0.1"), Errno::CONNREFUSED);
+        // Whether there is one here or not (IPv6 of documentation, RFC 3849).
+        let documentation = "2001:db8::1".parse().unwrap();
+        let expected = if sys::has_route(documentation) { Errno::ADDRNOTAVAIL } else { Errno::NETUNREACH };
+        assert_eq!(after(Errno::ADDRNOTAVAIL, "2001:db8::1"), expected);
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Group {
     pub(super) operator: Operator,
     /// Why the name doesn't resolve, as long as it doesn't.
     pub(super) unresolved: Option<String>,
+    /// The absolute name whose addresses the entries are, if the name was completed to one.
+    pub(super) absolute_name: Option<Arc<str>>,
     /// In the order of their addresses, so that turns don't follow a resolver's shuffling.
     pub(super) entries: Vec<Entry>,
 }
@@ -54,18 +56,26 @@ impl Entries {
                 Entry::new(server, backend.health())
             };
             let entries = address.map(entry).into_iter().collect();
-            Group { spec: spec.clone(), operator: Operator::Ready, unresolved: None, entries }
+            let (unresolved, absolute_name) = (None, None);
+            Group { spec: spec.clone(), operator: Operator::Ready, unresolved, absolute_name, entries }
         };
         Self { groups: backend.servers().iter().map(group).collect() }
     }
 
-    pub(super) fn resolved(&mut self, backend: &Backend, spec: &str, addrs: &[SocketAddr]) -> Resolved {
+    pub(super) fn resolved(
+        &mut self,
+        backend: &Backend,
+        spec: &str,
+        absolute_name: Option<&str>,
+        addrs: &[SocketAddr],
+    ) -> Resolved {
         self.forget_drained();
         let Some(group) = self.group(spec) else { return Resolved::default() };
         if addrs.is_empty() || !matches!(group.spec.address, Address::Name { .. }) {
             return Resolved::default();
         }
         group.unresolved = None;
+        group.absolute_name = absolute_name.map(Arc::from);
         let mut resolved = Resolved::default();
         for entry in &mut group.entries {
             let is_listed =
@@ -162,6 +172,10 @@ impl Entries {
             ServerAddress::Unix(_) => None,
         };
         listed.filter_map(addr).collect()
+    }
+
+    pub(super) fn absolute_name(&self, spec: &str) -> Option<Arc<str>> {
+        self.groups.iter().find(|group| group.spec.name == spec)?.absolute_name.clone()
     }
 
     pub(super) fn to_check(&self) -> impl Iterator<Item = &Entry> {

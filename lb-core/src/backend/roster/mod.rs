@@ -113,8 +113,13 @@ impl Roster {
     /// Discovery: the name of `spec` has these addresses now. New ones become servers `spec/address`, missing ones
     /// drain. An empty answer changes nothing.
     pub fn resolved(&self, spec: &str, addrs: &[SocketAddr]) -> Resolved {
+        self.resolved_as(spec, None, addrs)
+    }
+
+    /// As [`Roster::resolved`], with the absolute name that has the addresses, which may be longer than the spec's.
+    pub fn resolved_as(&self, spec: &str, absolute_name: Option<&str>, addrs: &[SocketAddr]) -> Resolved {
         self.change(|roster, entries, effect| {
-            let resolved = entries.resolved(&roster.backend, spec, addrs);
+            let resolved = entries.resolved(&roster.backend, spec, absolute_name, addrs);
             effect.is_change = !resolved.added.is_empty() || !resolved.gone.is_empty();
             resolved
         })
@@ -206,6 +211,11 @@ impl Roster {
     /// The addresses that the name of `spec` had in its last answer.
     pub fn addresses(&self, spec: &str) -> Vec<SocketAddr> {
         self.current(|_, state| state.entries.addresses(spec))
+    }
+
+    /// The absolute name that had them, if the name of `spec` was completed to one.
+    pub fn absolute_name(&self, spec: &str) -> Option<Arc<str>> {
+        self.current(|_, state| state.entries.absolute_name(spec))
     }
 
     /// Whether every server that is checked has had its first result.

@@ -1,6 +1,7 @@
 //! What a reload keeps: servers with the same address go on as they were.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::{Address, Backend, Server, ServerAddress};
@@ -15,9 +16,7 @@ impl Entries {
             if let Some(before) = kept.groups.get(group.spec.name.as_str()) {
                 group.operator = before.operator;
             }
-            if matches!(group.spec.address, Address::Name { .. }) {
-                kept.resolve(group, backend);
-            }
+            kept.resolve(group, backend);
             for entry in &mut group.entries {
                 kept.go_on(entry, backend);
             }
@@ -30,6 +29,7 @@ impl Entries {
 struct Kept<'a> {
     groups: HashMap<&'a str, &'a Group>,
     names: HashMap<&'a Address, &'a Group>,
+    hosts: HashMap<&'a str, &'a Group>,
     servers: HashMap<(&'a str, &'a ServerAddress), &'a Entry>,
     addresses: HashMap<&'a ServerAddress, &'a Entry>,
 }
@@ -37,8 +37,10 @@ struct Kept<'a> {
 impl<'a> Kept<'a> {
     fn new(before: &'a Entries) -> Self {
         let groups = before.groups.iter();
+        let resolved = groups.clone().filter(|group| !group.entries.is_empty());
         Self {
             names: groups.clone().map(|group| (&group.spec.address, group)).collect(),
+            hosts: resolved.filter_map(|group| Some((host(group)?.0, group))).collect(),
             groups: groups.map(|group| (group.spec.name.as_str(), group)).collect(),
             servers: before
                 .iter()
@@ -48,16 +50,25 @@ impl<'a> Kept<'a> {
         }
     }
 
-    /// Gives a name the last answer that it had, under whatever spec.
+    /// Gives a name the last answer that it had, under whatever spec and with whatever port.
     fn resolve(&self, group: &mut Group, backend: &Backend) {
-        let Some(before) = self.names.get(&group.spec.address) else { return };
+        let Some((host, port)) = host(group) else { return };
+        let same = self.names.get(&group.spec.address);
+        let Some(before) = same.or_else(|| self.hosts.get(host)) else { return };
+        let entries = before.entries.iter().filter_map(|entry| {
+            let ServerAddress::Tcp(addr) = entry.server.address() else { return None };
+            // What drains does so at the port where it was.
+            let is_kept = same.is_some() || !entry.is_gone;
+            is_kept.then(|| (SocketAddr::new(addr.ip(), port), entry.is_gone))
+        });
+        let entry = |(addr, is_gone)| {
+            let name = format!("{}/{addr}", group.spec.name);
+            let server = Server::new(backend.name().clone(), name, ServerAddress::Tcp(addr));
+            Entry { is_gone, ..Entry::new(server, backend.health()) }
+        };
+        group.entries = entries.map(entry).collect();
         group.unresolved.clone_from(&before.unresolved);
-        for entry in &before.entries {
-            let address = entry.server.address().clone();
-            let name = format!("{}/{address}", group.spec.name);
-            let server = Server::new(backend.name().clone(), name, address);
-            group.entries.push(Entry { is_gone: entry.is_gone, ..Entry::new(server, backend.health()) });
-        }
+        group.absolute_name.clone_from(&before.absolute_name);
     }
 
     /// Takes over what is known of the address: the server itself where its name stayed, else its health.
@@ -79,5 +90,13 @@ impl<'a> Kept<'a> {
             entry.ejection = before.ejection;
             entry.server.failure_count().watch();
         }
+    }
+}
+
+/// The name that a group is looked up by, and its servers' port.
+fn host(group: &Group) -> Option<(&str, u16)> {
+    match &group.spec.address {
+        Address::Name { host, port } => Some((host, *port)),
+        Address::Socket(_) | Address::Unix(_) => None,
     }
 }

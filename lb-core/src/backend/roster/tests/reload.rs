@@ -74,6 +74,22 @@ fn names_keep_their_last_answer() {
 }
 
 #[test]
+fn a_name_with_another_port_keeps_its_addresses() {
+    let before = Roster::new(&backend(&["web:80", "api:80", "api:81"]).build().unwrap());
+    before.resolved_as("web:80", Some("web.lan."), &addrs(&["10.1.0.1:80", "10.1.0.2:80"]));
+    assert!(server(&before, "web:80/10.1.0.1:80").try_enter(None));
+    before.resolved_as("web:80", Some("web.lan."), &addrs(&["10.1.0.2:80"]));
+    before.resolved("api:81", &addrs(&["10.2.0.1:81"]));
+    before.unresolved("web:80", "timed out");
+    let after = Roster::succeed(&backend(&["web:8080", "api:81"]).build().unwrap(), &before);
+    assert_eq!(members(&after), ["web:8080/10.1.0.2:8080", "api:81/10.2.0.1:81"]);
+    assert_eq!(after.status()[0].unresolved.as_deref(), Some("timed out"), "it still doesn't resolve");
+    assert_eq!(after.absolute_name("web:8080").as_deref(), Some("web.lan."));
+    after.resolved("web:8080", &addrs(&["10.1.0.3:8080"]));
+    assert_eq!(members(&after), ["web:8080/10.1.0.3:8080", "api:81/10.2.0.1:81"]);
+}
+
+#[test]
 fn a_server_with_another_name_keeps_its_health() {
     let before = Roster::new(&backend(&[A, "web:80"]).health(checked()).build().unwrap());
     before.resolved("web:80", &addrs(&[B]));
