@@ -129,6 +129,32 @@ fn a_reset_is_passed_on() {
 }
 
 #[test]
+fn a_reset_after_the_client_has_ended_is_the_servers_way_to_close() {
+    // Nothing, as much as a notice of TLS that it closes, and an answer that may be cut short.
+    for (length, reason) in [(0, None), (96, None), (97, Some("server_abort"))] {
+        let answer = pattern(length);
+        let sent = answer.clone();
+        let origin = Origin::scripted(move |server| {
+            server.send("hello");
+            assert_eq!(server.until_closed(), (b"bye".to_vec(), Closing::End));
+            server.send(&sent);
+            server.until_told();
+            server.reset_on_close();
+        });
+        let proxy = to(&backend(&origin));
+        let mut client = proxy.client("db");
+        assert_eq!(client.exactly(5), b"hello");
+        client.send("bye").finish_sending();
+        assert_eq!(client.exactly(length), answer);
+        origin.tell();
+        // Who still listens can tell.
+        assert_eq!(client.until_closed(), (Vec::new(), Closing::Reset));
+        assert_eq!(proxy.log().only().reason, reason);
+        assert_eq!(proxy.errors("db", "server_abort"), if reason.is_some() { 1.0 } else { 0.0 });
+    }
+}
+
+#[test]
 fn a_silent_tunnel_ends_and_a_talking_one_does_not() {
     let origin = Origin::scripted(|server| {
         while !server.is_closed() {

@@ -107,6 +107,11 @@ impl Future for Upgraded {
         }
         this.reason = match polled {
             Poll::Ready(TunnelEnd::Closed) => None,
+            Poll::Ready(TunnelEnd::BrokenOff) => {
+                this.client.reset_on_close();
+                this.server.reset_on_close();
+                None
+            }
             // Each end learns how the other ended.
             Poll::Ready(TunnelEnd::ClientFailed(_)) => {
                 this.server.reset_on_close();

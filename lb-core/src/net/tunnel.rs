@@ -10,13 +10,22 @@ use super::{Buffer, Pump, PumpEnd, PumpError, Resources, Stream};
 pub(crate) struct Tunnel {
     up: Flow,
     down: Flow,
+    /// What one side had sent when the other had ended.
+    sent_at_end: Option<u64>,
 }
+
+/// No `close_notify` of TLS is longer: 24 bytes in version 1.3, up to 85 by the block ciphers of 1.2.
+const NOTICE_BYTES: u64 = 96;
 
 /// How a tunnel ended.
 #[derive(Debug)]
 pub(crate) enum TunnelEnd {
     /// Both sides closed in order.
     Closed,
+    /// One side closed in order, and the other broke off without having sent more than a notice since: nothing shows
+    /// that it had more to say. PostgreSQL ends a session of TLS so: it sends its own notice, doesn't read the client's,
+    /// and the kernel makes a reset of that. Who only half closed, and still waits for an answer, is to learn of it.
+    BrokenOff,
     /// The client's connection failed.
     ClientFailed(io::Error),
     /// The server's connection failed.
@@ -42,7 +51,7 @@ impl Tunnel {
     /// A tunnel whose sides have read some bytes already, which go first.
     pub(crate) fn with_read(from_client: Buffer, from_server: Buffer, resources: &Resources) -> Self {
         let flow = |read| Flow { pump: Pump::with_read(read, resources), stage: Stage::Moving };
-        Self { up: flow(from_client), down: flow(from_server) }
+        Self { up: flow(from_client), down: flow(from_server), sent_at_end: None }
     }
 
     /// Moves bytes both ways. Pending as long as either way is open.
@@ -54,17 +63,36 @@ impl Tunnel {
         resources: &Resources,
     ) -> Poll<TunnelEnd> {
         let up = match self.up.poll(cx, client, server, resources, self.down.stage == Stage::Ended) {
+            Poll::Ready(Err(PumpError::Source(_))) if self.had_ended(&self.down, &self.up) => {
+                return Poll::Ready(TunnelEnd::BrokenOff);
+            }
             Poll::Ready(Err(PumpError::Source(error))) => return Poll::Ready(TunnelEnd::ClientFailed(error)),
             Poll::Ready(Err(PumpError::Sink(error))) => return Poll::Ready(TunnelEnd::ServerFailed(error)),
             Poll::Ready(Ok(())) => true,
             Poll::Pending => false,
         };
+        if up {
+            self.sent_at_end.get_or_insert(self.down.pump.moved());
+        }
         match self.down.poll(cx, server, client, resources, up) {
+            Poll::Ready(Err(PumpError::Source(_))) if self.had_ended(&self.up, &self.down) => {
+                Poll::Ready(TunnelEnd::BrokenOff)
+            }
             Poll::Ready(Err(PumpError::Source(error))) => Poll::Ready(TunnelEnd::ServerFailed(error)),
             Poll::Ready(Err(PumpError::Sink(error))) => Poll::Ready(TunnelEnd::ClientFailed(error)),
             Poll::Ready(Ok(())) if up => Poll::Ready(TunnelEnd::Closed),
-            _ => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                self.sent_at_end.get_or_insert(self.up.pump.moved());
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Whether `one` way had ended in order, and no more than a notice has come the `other` way since.
+    fn had_ended(&self, one: &Flow, other: &Flow) -> bool {
+        let since = self.sent_at_end.map(|sent| other.pump.moved() - sent);
+        one.stage == Stage::Ended && since.is_some_and(|since| since <= NOTICE_BYTES)
     }
 
     /// Bytes moved from the client to the server.

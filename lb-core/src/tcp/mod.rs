@@ -200,6 +200,11 @@ impl Joined {
         }
         let reason = match polled {
             Poll::Ready(TunnelEnd::Closed) => None,
+            Poll::Ready(TunnelEnd::BrokenOff) => {
+                self.client.reset_on_close();
+                self.server.reset_on_close();
+                None
+            }
             Poll::Ready(TunnelEnd::ClientFailed(error)) => {
                 tracing::debug!(%error, "the client's connection failed");
                 self.server.reset_on_close();
