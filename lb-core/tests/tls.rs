@@ -267,6 +267,13 @@ fn renewed_certificates_are_taken_and_broken_ones_leave_the_old_in_place() {
     eventually("half of a key is noticed", || error().contains("site.key"));
     assert_eq!(shown(), ["old.example"]);
     eventually("both are counted", || renewals("error") == 2.0);
+    std::fs::write(files.key_file(), &key).unwrap();
+    let chain = std::fs::read(files.certificate_file()).unwrap();
+    let nonsense = b"-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n";
+    std::fs::write(files.certificate_file(), [&chain[..], nonsense].concat()).unwrap();
+    eventually("nonsense behind it is noticed", || error().contains("certificate 2 is no X.509 certificate"));
+    assert_eq!(shown(), ["old.example"]);
+    eventually("it is counted, too", || renewals("error") == 3.0);
 
     issue("new.example");
     eventually("the new one is taken", || shown() == ["new.example"]);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
 
 use super::error::TlsProblem;
 use super::pem;
@@ -23,13 +24,16 @@ pub struct AuthoritiesStatus {
 pub(super) struct Authorities {
     pub(super) file: PathBuf,
     pub(super) roots: Arc<RootCertStore>,
+    certificates: Arc<[CertificateDer<'static>]>,
     /// Why the file's content of now is not in use.
     failure: Option<String>,
 }
 
 impl Authorities {
     pub(super) fn load(file: &Path) -> Result<Self, TlsProblem> {
-        Ok(Self { file: file.to_owned(), roots: Arc::new(pem::roots(file)?), failure: None })
+        let certificates = pem::certificates(&pem::read(file)?, file)?;
+        let roots = Arc::new(roots(&certificates, file)?);
+        Ok(Self { file: file.to_owned(), roots, certificates: certificates.into(), failure: None })
     }
 
     /// As the file has them now, if they are others.
@@ -63,6 +67,17 @@ impl Authorities {
 /// Two are equal where they believe the same.
 impl PartialEq for Authorities {
     fn eq(&self, other: &Self) -> bool {
-        self.roots.roots == other.roots.roots
+        self.certificates == other.certificates
     }
+}
+
+fn roots(certificates: &[CertificateDer<'static>], file: &Path) -> Result<RootCertStore, TlsProblem> {
+    let mut roots = RootCertStore::empty();
+    for (at, certificate) in certificates.iter().enumerate() {
+        roots.add(certificate.clone()).map_err(|error| {
+            let why = format!("certificate {} is no X.509 certificate ({error})", at + 1);
+            TlsProblem::Malformed { file: file.to_owned(), why }
+        })?;
+    }
+    Ok(roots)
 }

@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use rustls::SignatureAlgorithm;
 use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+use x509_parser::prelude::{X509Certificate, X509Version};
 
-use super::error::TlsProblem;
-use super::{pem, provider};
+use super::error::{OcspProblem, TlsProblem};
+use super::ocsp::Staple;
+use super::{chain, ocsp, pem, provider};
 
 /// From so long before its end on, a certificate is warned of: time for two tries of a monthly renewal.
 pub(super) const WARN_BEFORE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
@@ -73,54 +75,102 @@ pub(super) struct Certificate {
     pub(super) names: Vec<String>,
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
+    /// Which of the certificates behind it ends first, and when.
+    chain_end: Option<(String, SystemTime)>,
+    /// What is known of the OCSP response that `key` holds, if it holds one.
+    staple: Option<Staple>,
+    /// Why the response that its file holds is not in use.
+    refused: Option<OcspProblem>,
 }
 
 impl Certificate {
-    /// Reads and checks the files.
-    pub(super) fn load(files: CertificateFiles) -> Result<Self, TlsProblem> {
+    /// Reads and checks the files, as of `now`.
+    pub(super) fn load(files: CertificateFiles, now: SystemTime) -> Result<Self, TlsProblem> {
         let pem = pem::read(&files.certificate)?;
         let chain = pem::certificates(&pem, &files.certificate)?;
         let key_pem = if files.key == files.certificate { pem } else { pem::read(&files.key)? };
         let key = pem::private_key(&key_pem, &files.key)?;
-        let malformed = |why: String| TlsProblem::Malformed { file: files.certificate.clone(), why };
-        let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|error| malformed(error.to_string()))?;
+        let parsed = chain::parse(&chain, &files.certificate)?;
+        let [leaf, ..] = &parsed[..] else {
+            return Err(TlsProblem::NoCertificate { file: files.certificate });
+        };
         if leaf.version() != X509Version::V3 {
             let version = leaf.version().0.saturating_add(1);
-            return Err(TlsProblem::Version { file: files.certificate.clone(), version });
+            return Err(TlsProblem::Version { file: files.certificate, version });
         }
-        let (names, validity) = (names(&leaf), leaf.validity());
-        let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-        let mut key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                TlsProblem::Mismatch { certificate: files.certificate.clone(), key: files.key.clone() }
+        let mut key = certified(&chain, &key, &files)?;
+        chain::check(&parsed, &files.certificate)?;
+        let (names, validity) = (names(leaf), leaf.validity());
+        let (not_before, not_after) =
+            (time(validity.not_before.timestamp()), time(validity.not_after.timestamp()));
+        let chain_end = chain::first_end(&parsed).map(|(subject, at)| (subject, time(at)));
+        let (mut staple, mut refused, mut response) = (None, None, None);
+        // An empty file is one that whoever fetches responses has yet to fill.
+        if let Some(read) = files.ocsp.as_deref().map(pem::read).transpose()?.filter(|read| !read.is_empty())
+        {
+            match ocsp::check(&read, &parsed, now) {
+                Ok(checked) => (staple, response) = (Some(checked), Some(read)),
+                Err(problem) => refused = Some(problem),
             }
-            rustls::Error::InvalidCertificate(error) => malformed(error.to_string()),
-            error => TlsProblem::Key { key: files.key.clone(), why: error.to_string() },
-        })?;
-        if let Some(ocsp) = &files.ocsp {
-            key.ocsp = Some(pem::read(ocsp)?).filter(|response| !response.is_empty());
         }
-        let (not_before, not_after) = (time(not_before), time(not_after));
-        Ok(Self { files, key: Arc::new(key), names, not_before, not_after })
+        key.ocsp = response;
+        let key = Arc::new(key);
+        Ok(Self { files, key, names, not_before, not_after, chain_end, staple, refused })
+    }
+
+    /// Goes on with the OCSP response of `before` where its file holds none of use now: until that is over, too, or the
+    /// certificate is revoked.
+    pub(super) fn keep_staple(mut self, before: &Self, now: SystemTime) -> Self {
+        let is_revoked = self.refused == Some(OcspProblem::Revoked);
+        let is_over = before.staple.is_none_or(|staple| staple.until.is_some_and(|until| until <= now));
+        if self.refused.is_some() && !is_revoked && !is_over && self.key.cert == before.key.cert {
+            (self.key, self.staple) = (Arc::clone(&before.key), before.staple);
+        }
+        self
+    }
+
+    /// The same at `now`, when its OCSP response may be over.
+    pub(super) fn as_of(&self, now: SystemTime) -> Self {
+        let mut same = self.clone();
+        if let Some(until) = self.staple_end().filter(|until| *until <= now) {
+            same.key = Arc::new(CertifiedKey { ocsp: None, ..CertifiedKey::clone(&self.key) });
+            (same.staple, same.refused) = (None, Some(OcspProblem::Expired(until)));
+        }
+        same
+    }
+
+    /// When the OCSP response is over.
+    pub(super) fn staple_end(&self) -> Option<SystemTime> {
+        self.staple?.until
+    }
+
+    /// Whether its files hold anything new compared with `before`.
+    pub(super) fn is_renewal_of(&self, before: &Self) -> bool {
+        self.key.cert != before.key.cert || self.key.ocsp.is_some() && self.key.ocsp != before.key.ocsp
+    }
+
+    /// Whether there is another thing to say of its OCSP response than of `before`'s.
+    pub(super) fn is_refused_otherwise(&self, before: &Self) -> bool {
+        self.refused != before.refused
     }
 
     pub(super) fn is_ecdsa(&self) -> bool {
         self.key.key.algorithm() == SignatureAlgorithm::ECDSA
     }
 
-    /// Whether clients can't tell it from `other`.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.key.cert == other.key.cert && self.key.ocsp == other.key.ocsp
-    }
-
     /// For people, with why what its files hold now is not in use.
     pub(super) fn status(&self, error: Option<String>) -> CertificateStatus {
         let (names, not_after) = (self.names.clone(), self.not_after);
+        let error = error.or_else(|| self.ocsp_warning().map(|problem| problem.to_string()));
         CertificateStatus { file: self.files.certificate.clone(), names, not_after, error }
     }
 
     /// What is to be warned of.
-    pub(super) fn warning(&self, now: SystemTime) -> Option<TlsProblem> {
+    pub(super) fn warnings(&self, now: SystemTime) -> impl Iterator<Item = TlsProblem> {
+        [self.time_warning(now), self.chain_warning(now), self.ocsp_warning()].into_iter().flatten()
+    }
+
+    fn time_warning(&self, now: SystemTime) -> Option<TlsProblem> {
         let file = self.files.certificate.clone();
         if now < self.not_before {
             Some(TlsProblem::NotYetValid { file, at: self.not_before })
@@ -132,6 +182,48 @@ impl Certificate {
             None
         }
     }
+
+    /// Where the chain ends before the site's own certificate does.
+    fn chain_warning(&self, now: SystemTime) -> Option<TlsProblem> {
+        let (subject, at) = self.chain_end.as_ref()?;
+        let is_first = *at < self.not_after && *at <= now + WARN_BEFORE;
+        let file = self.files.certificate.clone();
+        is_first.then(|| TlsProblem::ChainEnds { file, subject: subject.clone(), at: *at })
+    }
+
+    fn ocsp_warning(&self) -> Option<TlsProblem> {
+        let file = self.files.ocsp.clone()?;
+        let is_unverified = self.staple.is_some_and(|staple| !staple.is_verified);
+        match self.refused.clone() {
+            Some(why) => Some(TlsProblem::Ocsp { file, why }),
+            None => is_unverified.then_some(TlsProblem::OcspUnverified { file }),
+        }
+    }
+}
+
+/// The chain with its key, which is that of the first certificate.
+fn certified(
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+    files: &CertificateFiles,
+) -> Result<CertifiedKey, TlsProblem> {
+    let with_key = |chain: &[CertificateDer<'static>]| {
+        CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &provider())
+    };
+    let certificate = files.certificate.clone();
+    with_key(chain).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let key = files.key.clone();
+            match chain.iter().position(|other| with_key(std::slice::from_ref(other)).is_ok()) {
+                Some(at) => TlsProblem::LeafNotFirst { certificate, key, place: at + 1 },
+                None => TlsProblem::Mismatch { certificate, key },
+            }
+        }
+        rustls::Error::InvalidCertificate(error) => {
+            TlsProblem::Malformed { file: certificate, why: error.to_string() }
+        }
+        error => TlsProblem::Key { key: files.key.clone(), why: error.to_string() },
+    })
 }
 
 /// The DNS names of the subject's alternatives; RFC 6125 section 6.4.4: the common name counts where there are none.
@@ -181,7 +273,7 @@ dGBThF8EEpZG\n\
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("site.pem");
         std::fs::write(&file, VERSION_1.to_owned() + &KeyPair::generate().unwrap().serialize_pem()).unwrap();
-        let problem = Certificate::load(CertificateFiles::new(&file, &file)).unwrap_err();
+        let problem = Certificate::load(CertificateFiles::new(&file, &file), SystemTime::now()).unwrap_err();
         assert!(matches!(problem, TlsProblem::Version { version: 1, .. }), "{problem}");
     }
 
@@ -195,11 +287,12 @@ dGBThF8EEpZG\n\
         let file = directory.path().join("site.pem");
         let pem = params.self_signed(&key).unwrap().pem() + &key.serialize_pem();
         std::fs::write(&file, pem).unwrap();
-        let certificate = Certificate::load(CertificateFiles::new(&file, &file)).unwrap();
+        let certificate = Certificate::load(CertificateFiles::new(&file, &file), SystemTime::now()).unwrap();
         assert_eq!(certificate.names, ["shop.example"]);
         let (second, end) = (Duration::from_secs(1), certificate.not_after);
         let said = |now| {
-            let warning = certificate.warning(now).map(|problem| problem.to_string()).unwrap_or_default();
+            let warning =
+                certificate.warnings(now).next().map(|problem| problem.to_string()).unwrap_or_default();
             warning.replace(file.to_str().unwrap(), "FILE")
         };
         assert_eq!(

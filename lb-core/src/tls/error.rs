@@ -66,6 +66,52 @@ pub enum TlsProblem {
         /// The file.
         file: PathBuf,
     },
+    /// A section is of a form that only some programs read.
+    #[error("{} holds a {label}, which is not read here; write each as a plain CERTIFICATE (`openssl x509 -in FILE`, of a PKCS7 `openssl pkcs7 -print_certs -in FILE`)", file.display())]
+    Form {
+        /// The file.
+        file: PathBuf,
+        /// The section's label.
+        label: String,
+    },
+    /// The key needs a passphrase.
+    #[error("the key in {} is encrypted, and nobody is there to type its passphrase; write it without (`openssl pkey -in FILE -out NEW`), readable by lb alone", key.display())]
+    EncryptedKey {
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The key is that of another certificate of the chain.
+    #[error("the key in {} is that of certificate {place} in {}; put that one first, then those that lead to its authority", key.display(), certificate.display())]
+    LeafNotFirst {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Which certificate in the file, from 1.
+        place: usize,
+    },
+    /// A certificate of the chain stands before one that it should stand behind.
+    #[error("certificate {place} in {} ({subject}) stands before certificate {signed}, which it signed; put each behind the one that it signed, the site's own first", file.display())]
+    ChainOrder {
+        /// The file.
+        file: PathBuf,
+        /// Which certificate in the file, from 1.
+        place: usize,
+        /// Its subject.
+        subject: String,
+        /// One behind it that it signed.
+        signed: usize,
+    },
+    /// A certificate of the chain leads nowhere.
+    #[error("certificate {place} in {} ({subject}) signed none of those before it; remove it, or put the issuer's certificate in its place", file.display())]
+    ChainStray {
+        /// The file.
+        file: PathBuf,
+        /// Which certificate in the file, from 1.
+        place: usize,
+        /// Its subject.
+        subject: String,
+    },
     /// The key is not that of the certificate.
     #[error("the key in {} is not that of the certificate in {}; name the two that belong together", key.display(), certificate.display())]
     Mismatch {
@@ -118,6 +164,30 @@ pub enum TlsProblem {
         /// When.
         at: SystemTime,
     },
+    /// The time of a certificate behind the site's own is over, or nearly. A warning.
+    #[error("the chain in {} is good until {} only: that of {subject} ends then; take a newer chain from the authority", file.display(), day(*at))]
+    ChainEnds {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Whose certificate ends.
+        subject: String,
+        /// When.
+        at: SystemTime,
+    },
+    /// An OCSP response is not passed on: clients get none, or the one from before as long as that is in time. A warning.
+    #[error("the OCSP response in {} is not passed on: {why}", file.display())]
+    Ocsp {
+        /// The response's file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: OcspProblem,
+    },
+    /// An OCSP response is passed on, although nobody here can tell whose it is. A warning.
+    #[error("the OCSP response in {} is passed on unverified: the certificate of the issuer is not at hand; put it behind the site's own", file.display())]
+    OcspUnverified {
+        /// The response's file.
+        file: PathBuf,
+    },
     /// The time of a certificate has not begun. A warning.
     #[error("the certificate in {} is not valid before {}; check this machine's clock", file.display(), day(*at))]
     NotYetValid {
@@ -126,6 +196,46 @@ pub enum TlsProblem {
         /// When.
         at: SystemTime,
     },
+}
+
+/// What is wrong with an OCSP response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OcspProblem {
+    /// It is none.
+    #[error("it is not one, or damaged; write what the responder sent, as `openssl ocsp -respout FILE` does")]
+    Malformed,
+    /// It is text.
+    #[error("it is in PEM; write it in DER, as `openssl ocsp -respout FILE` does")]
+    Pem,
+    /// It is larger than any.
+    #[error("it has {0} bytes; ask for a response about this certificate alone")]
+    TooLarge(usize),
+    /// The responder did not answer.
+    #[error("it says that the responder had no answer; ask it again")]
+    Refusal,
+    /// It is about other certificates.
+    #[error("it is about another certificate; ask about this one")]
+    Other,
+    /// Its signature is not the issuer's.
+    #[error(
+        "it is not signed by the certificate's issuer, or by whom that lets sign; ask the responder that the certificate names (`openssl x509 -noout -ocsp_uri`)"
+    )]
+    Signature,
+    /// The certificate was revoked.
+    #[error("it says that the certificate is revoked; have another one issued")]
+    Revoked,
+    /// The responder does not know the certificate.
+    #[error(
+        "it says that the responder does not know the certificate; ask the responder that the certificate names (`openssl x509 -noout -ocsp_uri`)"
+    )]
+    Unknown,
+    /// Its time has not begun.
+    #[error("it is not valid before {}; check this machine's clock", minute(*.0))]
+    NotYetValid(SystemTime),
+    /// Its time is over.
+    #[error("it is over since {}; ask for a new one", minute(*.0))]
+    Expired(SystemTime),
 }
 
 impl TlsError {
@@ -152,15 +262,22 @@ impl fmt::Display for TlsError {
 impl std::error::Error for TlsError {}
 
 fn day(at: SystemTime) -> String {
-    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let date = i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| x509_parser::time::ASN1Time::from_timestamp(seconds).ok());
-    date.map_or_else(
+    date(at).map_or_else(
         || "an unknown day".to_owned(),
         |date| {
             let date = date.to_datetime();
             format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
         },
     )
+}
+
+fn minute(at: SystemTime) -> String {
+    let time = date(at).map(|date| date.to_datetime());
+    let time = time.map(|time| format!(" {:02}:{:02} UTC", time.hour(), time.minute()));
+    day(at) + &time.unwrap_or_default()
+}
+
+fn date(at: SystemTime) -> Option<x509_parser::time::ASN1Time> {
+    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    x509_parser::time::ASN1Time::from_timestamp(i64::try_from(seconds).ok()?).ok()
 }

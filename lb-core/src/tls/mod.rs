@@ -9,7 +9,9 @@
 
 mod authorities;
 mod certificate;
+mod chain;
 mod error;
+mod ocsp;
 mod offers;
 mod origination;
 mod pem;
@@ -25,7 +27,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use authorities::AuthoritiesStatus;
 pub use certificate::{CertificateFiles, CertificateStatus};
-pub use error::{TlsError, TlsPart, TlsProblem};
+pub use error::{OcspProblem, TlsError, TlsPart, TlsProblem};
 pub use origination::{Origination, OriginationBuilder, SkipVerification};
 pub use termination::{ClientCertificates, MinVersion, Termination, TerminationBuilder};
 

@@ -104,8 +104,8 @@ impl Origination {
     /// Whether the certificate's time is over, nearly over (21 days) or has not begun.
     pub fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
         let files = self.files();
-        let warning = files.certificate.as_ref().and_then(|certificate| certificate.warning(now));
-        warning.map(|warning| (TlsPart::ClientCertificate, warning)).into_iter().collect()
+        let warnings = files.certificate.iter().flat_map(|certificate| certificate.warnings(now));
+        warnings.map(|warning| (TlsPart::ClientCertificate, warning)).collect()
     }
 
     /// The finished configuration, offering these protocols by ALPN, in the order of preference. All that come from
@@ -169,6 +169,10 @@ impl Watched for Origination {
         paths
     }
 
+    fn end(&self) -> Option<SystemTime> {
+        self.files().certificate.as_ref().and_then(Certificate::staple_end)
+    }
+
     fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
         self.warnings(now)
     }
@@ -229,7 +233,8 @@ impl OriginationBuilder {
         let mut problems = Vec::new();
         let name = name.map(|name| server_name(&name)).transpose();
         let name = name.map_err(|problem| problems.push((TlsPart::ServerName, problem))).ok();
-        let certificate = certificate.map(Certificate::load).transpose();
+        let load = |files| Certificate::load(files, SystemTime::now());
+        let certificate = certificate.map(load).transpose();
         let certificate =
             certificate.map_err(|problem| problems.push((TlsPart::ClientCertificate, problem))).ok();
         let believed = match authorities {
@@ -277,13 +282,11 @@ impl Files {
         let Some(certificate) = &mut self.certificate else { return };
         self.failure = None;
         let file = certificate.files.certificate.clone();
-        match Certificate::load(certificate.files.clone()) {
-            Ok(fresh) if fresh.is_same(certificate) => {}
-            Ok(fresh) => {
-                *certificate = fresh;
-                renewal.renewed.push(file);
-            }
+        let now = SystemTime::now();
+        match Certificate::load(certificate.files.clone(), now) {
+            Ok(fresh) => *certificate = renewal.take(fresh, certificate, now),
             Err(problem) => {
+                *certificate = certificate.as_of(now);
                 self.failure = Some(problem.to_string());
                 renewal.refused.push((file, problem));
             }
@@ -299,7 +302,12 @@ impl Files {
 /// Equal where the same servers are believed.
 impl PartialEq for Believed {
     fn eq(&self, other: &Self) -> bool {
-        self.roots().map(|roots| &roots.roots) == other.roots().map(|roots| &roots.roots)
+        match (self, other) {
+            (Self::Anybody, Self::Anybody) => true,
+            (Self::System(roots), Self::System(other)) => roots.roots == other.roots,
+            (Self::Signed(authorities), Self::Signed(other)) => authorities == other,
+            _ => false,
+        }
     }
 }
 

@@ -34,13 +34,14 @@ pub(super) struct Store {
 impl Store {
     /// Reads everything; all problems at once.
     pub(super) fn load(sources: Vec<Source>) -> Result<Self, Vec<(TlsPart, TlsProblem)>> {
+        let now = SystemTime::now();
         let (mut certificates, mut problems) = (Vec::new(), Vec::new());
         for (at, source) in sources.iter().enumerate() {
             let part = TlsPart::Certificate(at);
             match source.files() {
                 Ok(files) => {
                     for files in files {
-                        match Certificate::load(files) {
+                        match Certificate::load(files, now) {
                             Ok(certificate) => certificates.push(certificate),
                             Err(problem) => problems.push((part, problem)),
                         }
@@ -60,39 +61,43 @@ impl Store {
 
     /// Reads everything again. What can't be taken leaves what is in use in its place.
     pub(super) fn renew(&self) -> Renewal {
-        let (mut renewal, mut certificates) = (Renewal::default(), Vec::new());
+        let (mut renewal, mut certificates, now) = (Renewal::default(), Vec::new(), SystemTime::now());
         let table = self.table.load_full();
         for source in &self.sources {
             let files = match source.files() {
                 Ok(files) => files,
                 Err(problem) => {
-                    certificates.extend(table.of(source).cloned());
+                    certificates.extend(table.of(source).map(|known| known.as_of(now)));
                     renewal.refused.push((source.path().to_owned(), problem));
                     continue;
                 }
             };
             for files in files {
                 let known = table.certificates.iter().find(|known| known.files == files);
-                match (Certificate::load(files.clone()), known) {
-                    (Ok(fresh), Some(known)) if fresh.is_same(known) => certificates.push(known.clone()),
-                    (Ok(fresh), _) => {
+                match (Certificate::load(files.clone(), now), known) {
+                    (Ok(fresh), Some(known)) => certificates.push(renewal.take(fresh, known, now)),
+                    (Ok(fresh), None) => {
                         renewal.renewed.push(files.certificate);
                         certificates.push(fresh);
                     }
                     (Err(problem), known) => {
-                        certificates.extend(known.cloned());
+                        certificates.extend(known.map(|known| known.as_of(now)));
                         renewal.refused.push((files.certificate, problem));
                     }
                 }
             }
         }
-        let is_changed = !renewal.renewed.is_empty() || certificates.len() != table.certificates.len();
-        if is_changed && !certificates.is_empty() {
+        if !certificates.is_empty() {
             self.table.store(Arc::new(Table::new(certificates)));
         }
         let failures = renewal.refused.iter().map(|(file, problem)| (file.clone(), problem.to_string()));
         *self.failures.lock().unwrap_or_else(PoisonError::into_inner) = failures.collect();
         renewal
+    }
+
+    /// When the first of the OCSP responses in use is over.
+    pub(super) fn staple_end(&self) -> Option<SystemTime> {
+        self.table.load().certificates.iter().filter_map(Certificate::staple_end).min()
     }
 
     /// The files to look at for changes, directories included.
@@ -117,10 +122,9 @@ impl Store {
             let at = self.sources.iter().position(|source| source.covers(certificate));
             at.map_or(TlsPart::Whole, TlsPart::Certificate)
         };
-        let warnings = table
-            .certificates
-            .iter()
-            .filter_map(|certificate| certificate.warning(now).map(|problem| (part(certificate), problem)));
+        let warnings = table.certificates.iter().flat_map(|certificate| {
+            certificate.warnings(now).map(move |problem| (part(certificate), problem))
+        });
         warnings.collect()
     }
 
@@ -174,7 +178,7 @@ fn files_in(directory: &Path) -> Result<Vec<CertificateFiles>, TlsProblem> {
     paths.sort();
     let mut all = Vec::new();
     for path in paths {
-        let (has_certificate, has_key) = pem::contents(&pem::read(&path)?);
+        let (has_certificate, has_key) = pem::contents(&pem::read(&path)?, &path);
         // A key alone, beside its certificate.
         if has_key && !has_certificate {
             continue;

@@ -101,7 +101,7 @@ impl Termination {
         self.0.frame.store.status()
     }
 
-    /// Certificates whose time is over, nearly over (21 days) or has not begun.
+    /// Certificates whose time is over, nearly over (21 days) or has not begun, and OCSP responses that clients don't get.
     pub fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
         self.0.frame.store.warnings(now)
     }
@@ -168,6 +168,10 @@ impl Watched for Termination {
         let mut paths = self.0.frame.store.paths();
         paths.extend(self.gate().clients.iter().map(|(_, authorities)| authorities.file.clone()));
         paths
+    }
+
+    fn end(&self) -> Option<SystemTime> {
+        self.0.frame.store.staple_end()
     }
 
     fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
+use super::certificate::Certificate;
 use super::error::{TlsPart, TlsProblem};
 
 /// How often the files are looked at, if nothing else is said.
@@ -31,7 +32,10 @@ pub(crate) trait Watched: Clone + Send + 'static {
     /// The files to look at for changes, directories included.
     fn paths(&self) -> Vec<PathBuf>;
 
-    /// Certificates whose time is over, nearly over (21 days) or has not begun.
+    /// When something of what was read is over, and the files are to be read again whether they changed or not.
+    fn end(&self) -> Option<SystemTime>;
+
+    /// Certificates whose time is over, nearly over (21 days) or has not begun, and what else is odd about them.
     fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)>;
 }
 
@@ -40,6 +44,20 @@ pub(crate) trait Watched: Clone + Send + 'static {
 pub(crate) struct Renewal {
     pub(super) renewed: Vec<PathBuf>,
     pub(super) refused: Vec<(PathBuf, TlsProblem)>,
+    /// Whether there is anything to warn of that there was not before.
+    pub(super) is_odd: bool,
+}
+
+impl Renewal {
+    /// Notes what is new about `fresh`, read from the files of `known`; returns what is to be used.
+    pub(super) fn take(&mut self, fresh: Certificate, known: &Certificate, now: SystemTime) -> Certificate {
+        let fresh = fresh.keep_staple(known, now);
+        if fresh.is_renewal_of(known) {
+            self.renewed.push(fresh.files.certificate.clone());
+        }
+        self.is_odd |= fresh.is_refused_otherwise(known);
+        fresh
+    }
 }
 
 /// Whose files are watched, for the log.
@@ -66,11 +84,15 @@ pub(crate) async fn watch(owner: Owner<'_>, watched: &impl Watched, mut counted:
         sleep(watched.every()).await;
         let now = stamps(watched).await;
         let is_quiet = std::mem::replace(&mut last, now.clone()) == now;
-        if !is_quiet || now == taken {
+        let is_over = watched.end().is_some_and(|end| end <= SystemTime::now());
+        if !is_over && (!is_quiet || now == taken) {
             continue;
         }
         taken = now;
         let Some(renewal) = blocking(watched, Watched::renew).await else { return };
+        if renewal.is_odd {
+            warned = None;
+        }
         for file in renewal.renewed {
             owner.renewed(&file);
             counted(true);

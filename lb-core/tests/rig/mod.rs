@@ -5,8 +5,8 @@
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lb_core::testkit::{PATIENCE, Wire};
 use lb_core::tls::CertificateFiles;
@@ -85,6 +85,15 @@ impl Authority {
             self.issue_to(&directory.join(stem), &[name], &KeyPair::generate().unwrap(), |_| {});
         }
         directory
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
+    /// Its certificate in DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.certificate.to_vec()
     }
 
     fn stem(&self) -> PathBuf {
@@ -245,7 +254,7 @@ impl Client {
 
     fn rebuilt_without_ecdsa(mut self) -> Self {
         let builder = builder(&self.provider, self.is_tls12);
-        let verifier = Arc::new(Anybody { with_ecdsa: false });
+        let verifier = Arc::new(Anybody { with_ecdsa: false, response: Mutex::default() });
         self.config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         self.config.alpn_protocols = vec!["http/1.1".into()];
         self
@@ -254,6 +263,14 @@ impl Client {
     /// As rustls has it.
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         Arc::new(self.config.clone())
+    }
+
+    /// The OCSP response that the server shows along with its certificate; empty without one.
+    pub(crate) fn response_stapled(mut self, address: &str, name: &str) -> Vec<u8> {
+        let seen = Arc::new(Anybody { with_ecdsa: true, response: Mutex::default() });
+        self.config.dangerous().set_certificate_verifier(Arc::clone(&seen) as _);
+        self.connect(address, name);
+        seen.response.lock().unwrap().clone()
     }
 
     /// Shakes hands over a stream of the event loop.
@@ -306,7 +323,7 @@ fn config(provider: &CryptoProvider, roots: Option<&RootCertStore>, is_tls12: bo
     let mut config = match roots {
         Some(roots) => builder.with_root_certificates(roots.clone()).with_no_client_auth(),
         None => {
-            let verifier = Arc::new(Anybody { with_ecdsa: true });
+            let verifier = Arc::new(Anybody { with_ecdsa: true, response: Mutex::default() });
             builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
         }
     };
@@ -318,6 +335,8 @@ fn config(provider: &CryptoProvider, roots: Option<&RootCertStore>, is_tls12: bo
 #[derive(Debug)]
 struct Anybody {
     with_ecdsa: bool,
+    /// The OCSP response that came with the certificate.
+    response: Mutex<Vec<u8>>,
 }
 
 impl ServerCertVerifier for Anybody {
@@ -326,9 +345,10 @@ impl ServerCertVerifier for Anybody {
         _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
-        _: &[u8],
+        response: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.response.lock().unwrap() = response.to_vec();
         Ok(ServerCertVerified::assertion())
     }
 
