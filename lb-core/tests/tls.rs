@@ -241,6 +241,21 @@ fn clients_show_certificates_and_servers_learn_the_subject() {
 }
 
 #[test]
+fn clients_whose_own_certificate_is_named_are_let_in() {
+    let (authority, origin) = (Authority::new(), Origin::named("web1"));
+    let (alice, bob) = (authority.self_signed(&["alice"], |_| {}), authority.self_signed(&["bob"], |_| {}));
+    let tls = Termination::builder().certificate(authority.issue(&["shop.example"]));
+    let tls = tls.clients(ClientCertificates::required(alice.certificate_file())).build().unwrap();
+    let proxy = terminating(&origin, tls);
+    let connect = |files: &CertificateFiles| {
+        Client::trusting(&authority).showing(files).connect(&proxy.address("web"), "shop.example")
+    };
+    assert_eq!(get(&mut rig::wire(connect(&alice))), "web1");
+    assert!(rig::is_refused(connect(&bob)));
+    eventually("refused", || handshakes(&proxy, "client_certificate") == 1.0);
+}
+
+#[test]
 fn renewed_certificates_are_taken_and_broken_ones_leave_the_old_in_place() {
     let (authority, origin) = (Authority::new(), Origin::named("web1"));
     let stem = authority.file().with_file_name("site");

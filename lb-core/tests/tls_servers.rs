@@ -101,6 +101,45 @@ fn only_good_certificates_are_believed() {
 }
 
 #[test]
+fn a_certificate_that_stands_in_the_file_itself_is_believed() {
+    type Change = fn(&mut rcgen::CertificateParams);
+    let authority = Authority::new();
+    let named: Change = |params| params.distinguished_name.push(rcgen::DnType::CommonName, "127.0.0.1");
+    let over: Change = |params| {
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2020, 2, 1));
+    };
+    let for_clients: Change =
+        |params| params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let plain: Change = |_| {};
+    let no_authority: Change = |params| params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    for (what, names, change, is_believed) in [
+        ("as openssl makes them", &["127.0.0.1"][..], plain, true),
+        ("no authority's", &["127.0.0.1"], no_authority, true),
+        ("with a common name alone", &[], named, true),
+        ("another name", &["shop.example"], plain, false),
+        ("another name, although the common one is right", &["shop.example"], named, false),
+        ("over", &["127.0.0.1"], over, false),
+        ("for clients alone", &["127.0.0.1"], for_clients, false),
+    ] {
+        let files = authority.self_signed(names, change);
+        let origin = secure_origin(Server::showing(&files));
+        let proxy = Running::start(proxy(shop(
+            &origin,
+            Origination::builder().authorities(files.certificate_file()),
+        )));
+        assert_eq!(get(&proxy, "/").0, if is_believed { 200 } else { 502 }, "{what}");
+    }
+    // A twin: same names, another key.
+    let (one, other) =
+        (authority.self_signed(&["127.0.0.1"], plain), authority.self_signed(&["127.0.0.1"], plain));
+    let origin = secure_origin(Server::showing(&one));
+    let proxy =
+        Running::start(proxy(shop(&origin, Origination::builder().authorities(other.certificate_file()))));
+    assert_eq!(get(&proxy, "/").0, 502);
+}
+
+#[test]
 fn a_server_in_clear_text_is_no_server() {
     let authority = Authority::new();
     let origin = Origin::scripted(|wire| {

@@ -8,6 +8,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::error::TlsProblem;
 use super::pem;
+use super::pins::Pins;
 use super::watch::Renewal;
 
 /// A file of authorities in use, for people.
@@ -24,7 +25,8 @@ pub struct AuthoritiesStatus {
 pub(super) struct Authorities {
     pub(super) file: PathBuf,
     pub(super) roots: Arc<RootCertStore>,
-    certificates: Arc<[CertificateDer<'static>]>,
+    /// The certificates themselves, which may be shown, too.
+    pub(super) certificates: Pins,
     /// Why the file's content of now is not in use.
     failure: Option<String>,
 }

@@ -15,6 +15,7 @@ mod ocsp;
 mod offers;
 mod origination;
 mod pem;
+mod pins;
 mod store;
 mod subject;
 mod termination;

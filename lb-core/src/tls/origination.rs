@@ -14,6 +14,7 @@ use super::authorities::{Authorities, AuthoritiesStatus};
 use super::certificate::{Certificate, CertificateFiles, CertificateStatus};
 use super::error::{TlsError, TlsPart, TlsProblem};
 use super::offers::{Offer, Offers};
+use super::pins::PinnedServers;
 use super::provider;
 use super::watch::{LOOK, Renewal, Watched};
 use crate::live::Live;
@@ -193,7 +194,7 @@ impl PartialEq for Origination {
 }
 
 impl OriginationBuilder {
-    /// Believes the authorities in this PEM file, and no others. Default: those of the system.
+    /// Believes the authorities in this PEM file, and servers whose own certificate stands there; no others. Default: those of the system.
     pub fn authorities(mut self, file: impl Into<PathBuf>) -> Self {
         self.authorities = Some(file.into());
         self
@@ -323,7 +324,13 @@ impl Believed {
     fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsProblem> {
         let Some(roots) = self.roots() else { return Ok(Arc::new(AnyCertificate)) };
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider()).build();
-        verifier.map(|verifier| verifier as _).map_err(|_| TlsProblem::NoSystemRoots)
+        let others = verifier.map_err(|_| TlsProblem::NoSystemRoots)?;
+        Ok(match self {
+            Self::Signed(authorities) => {
+                Arc::new(PinnedServers { pins: Arc::clone(&authorities.certificates), others })
+            }
+            Self::Anybody | Self::System(_) => others,
+        })
     }
 }
 

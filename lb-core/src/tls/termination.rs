@@ -12,6 +12,7 @@ use super::authorities::{Authorities, AuthoritiesStatus};
 use super::certificate::{CertificateFiles, CertificateStatus};
 use super::error::{TlsError, TlsPart, TlsProblem};
 use super::offers::{Offer, Offers};
+use super::pins::PinnedClients;
 use super::provider;
 use super::store::{Source, Store};
 use super::tickets::Tickets;
@@ -79,12 +80,12 @@ pub struct ClientCertificates {
 }
 
 impl ClientCertificates {
-    /// Clients must show a certificate that an authority in this PEM file signed.
+    /// Clients must show a certificate that an authority in this PEM file signed, or that stands in the file itself.
     pub fn required(authorities: impl Into<PathBuf>) -> Self {
         Self { authorities: authorities.into(), is_required: true }
     }
 
-    /// Clients may show one; one that is shown must be signed by an authority in this PEM file.
+    /// Clients may show one; one that is shown must be signed by an authority in this PEM file, or stand there itself.
     pub fn optional(authorities: impl Into<PathBuf>) -> Self {
         Self { authorities: authorities.into(), is_required: false }
     }
@@ -269,7 +270,8 @@ fn verifier(
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsProblem> {
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&authorities.roots), provider());
     let builder = if clients.is_required { builder } else { builder.allow_unauthenticated() };
-    builder
+    let others = builder
         .build()
-        .map_err(|error| TlsProblem::Malformed { file: authorities.file.clone(), why: error.to_string() })
+        .map_err(|error| TlsProblem::Malformed { file: authorities.file.clone(), why: error.to_string() })?;
+    Ok(Arc::new(PinnedClients { pins: Arc::clone(&authorities.certificates), others }))
 }

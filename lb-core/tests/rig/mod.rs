@@ -87,6 +87,23 @@ impl Authority {
         directory
     }
 
+    /// A certificate that signed itself for these names, marked as an authority's, as `openssl req -x509` does.
+    pub(crate) fn self_signed(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> CertificateFiles {
+        let (stem, key) = (self.stem(), KeyPair::generate().unwrap());
+        let mut params =
+            CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let (pem, key_file) = (stem.with_extension("pem"), stem.with_extension("key"));
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        std::fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
+        CertificateFiles::new(pem, key_file)
+    }
+
     pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
         &self.issuer
     }
