@@ -175,23 +175,27 @@ async fn enter(idle: Idle) -> After {
         Poll::Ready(entered) => Poll::Ready(Ok(entered)),
         Poll::Pending => peer.poll_first_call(cx).map(Err),
     });
-    match entered.await {
-        Ok(Some(Entered { stream, client, said })) => {
+    let refused = match entered.await {
+        Ok(Ok(Entered { stream, client, said })) => {
             (peer.client, peer.said) = (client, said);
             if stream.secure().and_then(Secure::protocol) == Some(h2::PROTOCOL) {
                 return After::Multiplexed(Box::pin(h2::serve(stream, Bytes::new(), peer)));
             }
-            After::Idle(Idle { stream, peer })
+            return After::Idle(Idle { stream, peer });
         }
-        Ok(None) => After::Closed,
+        Ok(Err(refused)) => refused,
         Err(()) => {
-            service.entrance.timed_out(client, metrics);
             if service.entrance.proxies.is_some() {
                 metrics.error(Reason::ClientTimeout);
             }
-            After::Closed
+            service.entrance.timed_out(client, metrics)
         }
+    };
+    if let Some((result, why)) = &refused.handshake {
+        let client = refused.client.socket();
+        peer.entry.shared.warnings.warn_of_handshake(&service.name, client, *result, why);
     }
+    After::Closed
 }
 
 /// Serves requests until the client has sent no further one yet.

@@ -30,40 +30,48 @@ pub(crate) struct Entered {
     pub(crate) said: Option<Box<Said>>,
 }
 
+/// A connection that ended on its way in.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) client: ClientAddress,
+    /// The TLS handshake that failed, if that is why.
+    pub(crate) handshake: Option<(HandshakeResult, io::Error)>,
+}
+
 impl Entrance {
     /// Whether there is nothing to go through.
     pub(crate) fn is_open(&self) -> bool {
         self.tls.is_none() && self.proxies.is_none()
     }
 
-    /// Takes a connection in; `None` if it ended here. Has no deadline of its own: who ends it early says so by
+    /// Takes a connection in. Has no deadline of its own: who ends it early says so by
     /// [`Entrance::timed_out`].
     pub(crate) async fn enter(
         &self,
         mut stream: Stream,
         client: ClientAddress,
         metrics: &FrontendShard,
-    ) -> Option<Entered> {
+    ) -> Result<Entered, Refused> {
         let (client, said) = match &self.proxies {
             Some(proxies) => match introduced(&mut stream, client, proxies).await {
                 Ok(introduced) => introduced,
                 Err(why) => {
                     metrics.error(Reason::BadRequest);
                     tracing::debug!(%client, %why, "refused before its first request");
-                    return None;
+                    return Err(Refused { client, handshake: None });
                 }
             },
             None => (client, None),
         };
-        let Some(tls) = &self.tls else { return Some(Entered { stream, client, said }) };
+        let Some(tls) = &self.tls else { return Ok(Entered { stream, client, said }) };
         match first_byte(&mut stream).await {
             Ok(Some(HANDSHAKE)) => {}
             Ok(Some(_)) => {
                 metrics.handshake(HandshakeResult::ClearText);
-                return Some(Entered { stream, client, said });
+                return Ok(Entered { stream, client, said });
             }
             // A port that is probed for being open is no handshake that failed.
-            Ok(None) | Err(_) => return None,
+            Ok(None) | Err(_) => return Err(Refused { client, handshake: None }),
         }
         match tls.accept(stream).await {
             Ok(stream) => {
@@ -72,22 +80,23 @@ impl Entrance {
                 );
                 let protocol = stream.alpn().map(<[u8]>::escape_ascii).map(tracing::field::display);
                 tracing::trace!(%client, protocol, "TLS handshake done");
-                Some(Entered { stream, client, said })
+                Ok(Entered { stream, client, said })
             }
             Err((error, result)) => {
                 metrics.handshake(result);
-                tracing::debug!(%client, %error, result = result.as_str(), "TLS handshake failed");
-                None
+                Err(Refused { client, handshake: Some((result, error)) })
             }
         }
     }
 
     /// A client took too long to come in.
-    pub(crate) fn timed_out(&self, client: ClientAddress, metrics: &FrontendShard) {
-        if self.tls.is_some() {
-            metrics.handshake(HandshakeResult::Timeout);
-        }
+    pub(crate) fn timed_out(&self, client: ClientAddress, metrics: &FrontendShard) -> Refused {
         tracing::debug!(%client, "the client took too long before its first request");
+        let handshake = self.tls.as_ref().map(|_| {
+            metrics.handshake(HandshakeResult::Timeout);
+            (HandshakeResult::Timeout, io::Error::new(io::ErrorKind::TimedOut, "the client took too long"))
+        });
+        Refused { client, handshake }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) use carried::Carried;
 pub(crate) use client_hello::ClientHello;
 pub(crate) use connections::{Connections, Registration};
 pub(crate) use deadline::Deadline;
-pub(crate) use entrance::{Entered, Entrance};
+pub(crate) use entrance::{Entered, Entrance, Refused};
 pub(crate) use linger::linger;
 pub(crate) use listener::{ClientAddress, Listener};
 #[cfg(feature = "fuzz")]

@@ -5,9 +5,9 @@
 
 use std::future::poll_fn;
 
-use super::service::Service;
+use super::service::{Entry, Service};
 use crate::metrics::Reason;
-use crate::net::{Buffer, ClientAddress, ClientHello, Entered, Fill, Resources, Said, Stream};
+use crate::net::{Buffer, ClientAddress, ClientHello, Entered, Fill, Refused, Said, Stream};
 
 /// A client that is in, and where it goes.
 pub(super) struct Arrived {
@@ -33,27 +33,36 @@ pub(super) async fn enter(
     client: Stream,
     service: &Service,
     address: ClientAddress,
-    resources: &Resources,
+    entry: &Entry,
 ) -> Result<Arrived, Option<Reason>> {
     if service.entrance.is_open() && !service.names.ask_for_hello() {
         let place = service.names.find(None, &[]).ok_or(Some(Reason::NoRoute))?;
         return Ok(Arrived { client, address, said: None, read: None, place });
     }
-    let arriving = arrive(client, service, address, resources);
+    let arriving = arrive(client, service, address, entry);
     tokio::time::timeout(service.head, arriving).await.unwrap_or_else(|_| {
-        service.entrance.timed_out(address, &service.metrics);
+        warn(&service.entrance.timed_out(address, &service.metrics), service, entry);
         Err(Some(Reason::ClientTimeout))
     })
+}
+
+fn warn(refused: &Refused, service: &Service, entry: &Entry) {
+    if let Some((result, why)) = &refused.handshake {
+        entry.warnings.warn_of_handshake(&service.name, refused.client.socket(), *result, why);
+    }
 }
 
 async fn arrive(
     client: Stream,
     service: &Service,
     address: ClientAddress,
-    resources: &Resources,
+    entry: &Entry,
 ) -> Result<Arrived, Option<Reason>> {
     let entered = service.entrance.enter(client, address, &service.metrics).await;
-    let Entered { stream: mut client, client: address, said } = entered.ok_or(None)?;
+    let Entered { stream: mut client, client: address, said } = entered.map_err(|refused| {
+        warn(&refused, service, entry);
+        None
+    })?;
     let refuse_unless = |place, client, read| refuse_unless(place, client, address, said, read);
     if let Some(secure) = client.secure() {
         let protocols: Vec<&[u8]> = secure.protocol().into_iter().collect();
@@ -67,7 +76,7 @@ async fn arrive(
     if !service.names.ask_for_hello() {
         return refuse_unless(service.names.find(None, &[]), client, None);
     }
-    let mut buffer = resources.take_buffer();
+    let mut buffer = entry.resources.take_buffer();
     match read_hello(&mut client, &mut buffer).await {
         Read::Hello(hello) => {
             let hello = hello.unwrap_or_default();

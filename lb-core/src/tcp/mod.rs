@@ -111,7 +111,7 @@ async fn reach(
     open: OpenConnection,
 ) -> Option<Joined> {
     let Arrived { mut client, address, said, read, place } =
-        match enter(client, &service, record.client, &entry.resources).await {
+        match enter(client, &service, record.client, &entry).await {
             Ok(arrived) => arrived,
             Err(reason) => {
                 if let Some(reason) = reason {
