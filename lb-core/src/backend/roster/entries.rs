@@ -1,5 +1,6 @@
 //! The facts about a backend's servers, and who is available by them. Plain values: no lock, no clock.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -77,9 +78,13 @@ impl Entries {
         group.unresolved = None;
         group.absolute_name = absolute_name.map(Arc::from);
         let mut resolved = Resolved::default();
+        // By sets: a name may have thousands of addresses.
+        let listed: HashSet<_> = addrs.iter().collect();
+        let mut known = HashSet::new();
         for entry in &mut group.entries {
-            let is_listed =
-                matches!(entry.server.address(), ServerAddress::Tcp(addr) if addrs.contains(addr));
+            let ServerAddress::Tcp(addr) = entry.server.address() else { continue };
+            known.insert(*addr);
+            let is_listed = listed.contains(addr);
             if entry.is_gone == is_listed {
                 entry.is_gone = !is_listed;
                 let list = if is_listed { &mut resolved.added } else { &mut resolved.gone };
@@ -87,8 +92,8 @@ impl Entries {
             }
         }
         for addr in addrs {
-            let address = ServerAddress::Tcp(*addr);
-            if group.entries.iter().all(|entry| *entry.server.address() != address) {
+            if known.insert(*addr) {
+                let address = ServerAddress::Tcp(*addr);
                 let name = format!("{spec}/{addr}");
                 let entry = Entry::new(Server::new(backend.name().clone(), name, address), backend.health());
                 resolved.added.push(entry.server.clone());
