@@ -12,7 +12,6 @@ mod resolver;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -24,65 +23,53 @@ use crate::backend::{Address, Roster};
 pub use resolver::{Answer, Found, Known, LookupError, Resolver, Rest};
 
 /// Follows the names of one backend until `stop`; returns at once if it has none. To be run for each roster.
+/// `first` is dropped as soon as each name has been looked up once, for who waits for that.
 ///
 /// Must run within a tokio runtime with I/O and time; what it spawns ends with it.
-pub async fn run(roster: Arc<Roster>, resolver: Resolver, stop: CancellationToken) {
+pub async fn run(
+    roster: Arc<Roster>,
+    resolver: Resolver,
+    stop: CancellationToken,
+    first: impl Clone + Send + 'static,
+) {
     let look_up = move |host: String, known: Known| {
         let resolver = resolver.clone();
         async move { resolver.look_up(&host, &known).await }
     };
-    run_with(&roster, &stop, look_up).await;
-}
-
-/// Looks every name of these backends up once, all at the same time, for at most `within`: before they first serve,
-/// so that they do so with what there is. What takes longer is looked up again by [`run`].
-pub async fn first_answers(
-    rosters: impl Iterator<Item = &Arc<Roster>>,
-    resolver: &Resolver,
-    within: Duration,
-) {
-    let mut lookups = JoinSet::new();
-    for roster in rosters {
-        for name in names(roster) {
-            let (roster, resolver) = (roster.clone(), resolver.clone());
-            lookups.spawn(async move {
-                match resolver.look_up(&name.host, &name.known(&roster)).await {
-                    Ok(found) => name.found(&roster, &found.answer),
-                    Err(error) => roster.unresolved(&name.spec, &error.to_string()),
-                }
-            });
-        }
-    }
-    let _ = tokio::time::timeout(within, lookups.join_all()).await;
+    run_with(&roster, &stop, first, look_up).await;
 }
 
 /// As [`run`], with the lookup to use: of a host, of which something is known.
-async fn run_with<L, F>(roster: &Arc<Roster>, stop: &CancellationToken, look_up: L)
+async fn run_with<W, L, F>(roster: &Arc<Roster>, stop: &CancellationToken, first: W, look_up: L)
 where
+    W: Clone + Send + 'static,
     L: Fn(String, Known) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Found, LookupError>> + Send + 'static,
 {
     let mut names: JoinSet<()> =
-        names(roster).map(|name| follow(name, roster.clone(), look_up.clone())).collect();
+        names(roster).map(|name| follow(name, roster.clone(), first.clone(), look_up.clone())).collect();
+    drop(first);
     if !names.is_empty() {
         stop.cancelled().await;
         names.shutdown().await;
     }
 }
 
-/// Looks one name up for ever.
-async fn follow<L, F>(name: Name, roster: Arc<Roster>, look_up: L)
+/// Looks one name up for ever; `first` is dropped when that has been done once.
+async fn follow<W, L, F>(name: Name, roster: Arc<Roster>, first: W, look_up: L)
 where
     L: Fn(String, Known) -> F,
     F: Future<Output = Result<Found, LookupError>>,
 {
     let mut failures = 0u32;
+    let mut first = Some(first);
     loop {
         let result = look_up(name.host.clone(), name.known(&roster)).await;
         let (backend, server) = (&**roster.backend().name(), name.spec.as_str());
         match result {
             Ok(found) => {
                 name.found(&roster, &found.answer);
+                drop(first.take());
                 if failures > 0 {
                     info!(backend, server, "name resolves again");
                 }
@@ -98,6 +85,7 @@ where
             }
             Err(error) => {
                 roster.unresolved(server, &error.to_string());
+                drop(first.take());
                 if failures == 0 {
                     warn!(backend, server, reason = %error, "name doesn't resolve; its last addresses stay");
                 }
@@ -152,6 +140,7 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use tokio::time::Instant;
 
@@ -180,7 +169,7 @@ mod tests {
                 dns.asked.lock().unwrap().push(Instant::now());
                 std::future::ready(dns.answer.lock().unwrap().clone().map(Found::from))
             };
-            tokio::spawn(async move { run_with(&roster, &stop, look_up).await })
+            tokio::spawn(async move { run_with(&roster, &stop, (), look_up).await })
         }
     }
 
@@ -214,6 +203,28 @@ mod tests {
         let asked = dns.asked.lock().unwrap().len();
         tokio::time::sleep(Duration::from_secs(100)).await;
         assert_eq!(dns.asked.lock().unwrap().len(), asked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_first_lookups_hears_when_all_are_done() {
+        let backend = Backend::builder("shop").server("quick:80").server("slow:80").server("gone:80");
+        let roster = Roster::new(&backend.build().unwrap());
+        let look_up = |host: String, _| async move {
+            if host == "slow" {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+            if host == "gone" {
+                Err(LookupError::NotFound)
+            } else {
+                addrs(&["10.0.0.1"], 60).map(Found::from)
+            }
+        };
+        let (first, mut all_done) = tokio::sync::mpsc::channel::<()>(1);
+        let (of, began) = (roster.clone(), Instant::now());
+        tokio::spawn(async move { run_with(&of, &CancellationToken::new(), first, look_up).await });
+        assert_eq!(all_done.recv().await, None);
+        assert_eq!(began.elapsed().as_secs(), 3);
+        assert_eq!(members(&roster), ["quick:80/10.0.0.1:80", "slow:80/10.0.0.1:80"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -252,7 +263,7 @@ mod tests {
             });
             std::future::ready(addrs(&["10.0.0.1"], 60).map(|answer| Found { answer, rest: Some(rest) }))
         };
-        tokio::spawn(async move { run_with(&of, &CancellationToken::new(), look_up).await });
+        tokio::spawn(async move { run_with(&of, &CancellationToken::new(), (), look_up).await });
         tokio::time::sleep(Duration::from_millis(1)).await;
         (roster, asked)
     }
@@ -287,7 +298,7 @@ mod tests {
             let answer = Answer { absolute_name: Some(String::from("web.lan.")), ..answer };
             std::future::ready(Ok(Found::from(answer)))
         };
-        tokio::spawn(async move { run_with(&of, &CancellationToken::new(), look_up).await });
+        tokio::spawn(async move { run_with(&of, &CancellationToken::new(), (), look_up).await });
         tokio::time::sleep(Duration::from_secs(2)).await;
         let told = told.lock().unwrap();
         assert_eq!(told[0], Known::default());

@@ -1,5 +1,6 @@
 //! The control plane: starts the workers, applies snapshots, knows how everything is, and ends it all.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use super::status::{BackendStatus, ConfigStatus, FrontendStatus, ServerReport, S
 use super::worker::Worker;
 use super::{BindError, RunError};
 use crate::access_log::AccessLog;
-use crate::backend::ServerState;
+use crate::backend::{Roster, ServerState};
 use crate::discovery::{self, Resolver};
 use crate::health;
 use crate::metrics::{CertificateGauge, EncodeError, Gauges, Metrics, ServerGauge};
@@ -31,6 +32,9 @@ use crate::upstream::SharedBackend;
 
 /// How long new names are looked up before their backends serve all the same.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
+/// What ends the following of each backend's names.
+type Following = HashMap<Arc<str>, CancellationToken>;
 
 /// A running reload, as [`Handle::on_reload`](super::Handle::on_reload) makes it.
 pub(super) type Reloading = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
@@ -139,14 +143,14 @@ impl ControlPlane {
         let settings = snapshot.clone();
         let prepared = lock(&self.running).prepare(snapshot, workers.len())?;
         let resolver = self.resolver.get_or_init(Resolver::system);
-        discovery::first_answers(prepared.rosters(), resolver, FIRST_ANSWER).await;
+        let following = self.follow(prepared.rosters(), resolver).await;
         let accepting = lock(&self.accepting).0.clone();
         let means = Means {
             workers,
             metrics: &self.metrics,
             limit: &self.limit,
             accepting: &accepting,
-            start_tasks: &|shared| self.start_tasks(shared, resolver),
+            start_tasks: &|shared| self.start_tasks(shared, &following),
             watch: &|frontend, termination| self.watch(frontend, termination),
         };
         lock(&self.running).swap(prepared, means);
@@ -244,11 +248,30 @@ impl ControlPlane {
         }
     }
 
-    fn start_tasks(&self, shared: &SharedBackend, resolver: &Resolver) -> CancellationToken {
-        let stop = self.stop.child_token();
-        let roster = || Arc::clone(&shared.roster);
-        tokio::spawn(health::run(roster(), self.metrics.clone(), self.checks.clone(), stop.clone()));
-        tokio::spawn(discovery::run(roster(), resolver.clone(), stop.clone()));
+    /// Begins to follow the names of new backends, and waits for the first answers: so that they begin to serve
+    /// with what there is. What ends it, by the backend.
+    async fn follow(&self, rosters: impl Iterator<Item = &Arc<Roster>>, resolver: &Resolver) -> Following {
+        let (first, mut all_done) = mpsc::channel::<()>(1);
+        // Should nobody wait for the answers any more, nobody follows the names either.
+        let unless_waited_for = self.stop.child_token().drop_guard();
+        let mut following = Following::new();
+        for roster in rosters {
+            let stop = unless_waited_for.token().child_token();
+            following.insert(Arc::clone(roster.backend().name()), stop.clone());
+            tokio::spawn(discovery::run(Arc::clone(roster), resolver.clone(), stop, first.clone()));
+        }
+        drop(first);
+        // Each that is through drops its own.
+        let _ = tokio::time::timeout(FIRST_ANSWER, all_done.recv()).await;
+        unless_waited_for.disarm();
+        following
+    }
+
+    fn start_tasks(&self, shared: &SharedBackend, following: &Following) -> CancellationToken {
+        let following = following.get(shared.backend.name());
+        let stop = following.map_or_else(|| self.stop.child_token(), CancellationToken::clone);
+        let roster = Arc::clone(&shared.roster);
+        tokio::spawn(health::run(roster, self.metrics.clone(), self.checks.clone(), stop.clone()));
         if let Some(origination) = shared.backend.tls() {
             let (name, metrics) =
                 (Arc::clone(shared.backend.name()), self.metrics.backend(shared.backend.name()));

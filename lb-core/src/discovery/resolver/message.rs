@@ -307,4 +307,22 @@ mod tests {
         assert_eq!(question.answered_by(&cut, Transport::Udp), Some(Verdict::Truncated));
         assert!(matches!(question.answered_by(&cut, Transport::Tcp), Some(Verdict::CannotSay(_))));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_an_answer_or_none(
+            behind in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..600),
+            counts in proptest::arbitrary::any::<[u8; 8]>(),
+        ) {
+            let question = question();
+            for transport in [Transport::Udp, Transport::Tcp] {
+                question.answered_by(&behind, transport);
+                // The same behind a head and a question that fit.
+                let mut message = answer(&question, Vec::new()).to_vec().unwrap();
+                message[6..12].copy_from_slice(&counts[..6]);
+                message.extend(&behind);
+                question.answered_by(&message, transport);
+            }
+        }
+    }
 }
