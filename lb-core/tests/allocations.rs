@@ -6,6 +6,7 @@ use std::alloc::System;
 use std::time::Duration;
 
 use lb_core::backend::PoolLimits;
+use lb_core::http::edits::HeaderEdits;
 use lb_core::prelude::*;
 use lb_core::testkit::{Origin, ProxyProcess, Wire};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -22,7 +23,10 @@ fn proxy_process() {
         let shop = Backend::builder("shop").server(origin).pool(pool).build().unwrap();
         let admin = Backend::builder("admin").server(origin).pool(pool).build().unwrap();
         let web = Frontend::http("web").listen("127.0.0.1:0");
-        Proxy::builder().frontend(web.route(Route::prefix("/admin").to(&admin)).backend(&shop))
+        let edits = HeaderEdits::new().set("x-made", "{client} {host_name} {path}{query}").unwrap();
+        let edited = Route::prefix("/admin").request_headers(edits.clone()).response_headers(edits);
+        let rewritten = edited.replace_prefix("/admin", "/v2");
+        Proxy::builder().frontend(web.route(rewritten.to(&admin)).backend(&shop))
     };
     ProxyProcess::serve(builder, || {
         let stats = ALLOCATOR.stats();
@@ -43,7 +47,7 @@ fn a_request_in_steady_state_allocates_nothing() {
     let mut client = proxy.client();
     for request in [
         "GET / HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n",
-        "GET /admin/../admin//x?y=z HTTP/1.1\r\nHost: shop.example\r\nCookie: a=b\r\n\r\n",
+        "GET /x/../admin//x?y=z HTTP/1.1\r\nHost: shop.example\r\nCookie: a=b\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 5\r\n\r\nhello",
         "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ] {

@@ -129,12 +129,23 @@ fn the_proxy_answers_redirects_and_splits_by_itself() {
     let (second_origin, second) = origin("second");
     let proxy = start([
         Route::prefix("/old").redirect(301, "https://{host}/new{path}{query}"),
+        Route::prefix("/tls").redirect(308, "https://{host_name}{path}{query}"),
+        Route::prefix("/moved").redirect(302, "{path}").strip_prefix("/moved"),
         Route::path("/closed").respond(Respond::new(503).body("closed\n").content_type("text/x-note")),
         Route::any().split([(&first, 1), (&second, 1)]),
     ]);
     let response = ask(&proxy, "GET /old/x?y=z HTTP/1.1\r\nHost: shop.example");
     assert_eq!(response.status(), 301);
     assert_eq!(response.field("location"), Some("https://shop.example/new/old/x?y=z"));
+    for (target, host, location) in [
+        ("/tls//a%2fb/%7E/./c?d=%2f", "shop.example:80", "https://shop.example/tls//a%2fb/%7E/./c?d=%2f"),
+        ("//tls", "[::1]:8080", "https://[::1]//tls"),
+        ("/moved//evil.example/x", "a", "/evil.example/x"),
+        ("/moved/x//%2f", "a", "/x//%2f"),
+    ] {
+        let response = ask(&proxy, &format!("GET {target} HTTP/1.1\r\nHost: {host}"));
+        assert_eq!(response.field("location"), Some(location), "{target}");
+    }
     let response = ask(&proxy, "GET /closed HTTP/1.1\r\nHost: a");
     assert_eq!((response.status(), response.text().as_str()), (503, "closed\n"));
     assert_eq!(response.field("content-type"), Some("text/x-note"));
@@ -166,6 +177,11 @@ fn paths_and_fields_are_rewritten() {
         ("/strip", "/"),
         ("/strip/", "/"),
         ("/api/x%20y", "/v2/x%20y"),
+        ("/api//a%2fb/./%7E?c=%2f", "/v2//a%2fb/./%7E?c=%2f"),
+        ("/strip//evil.example/x", "/evil.example/x"),
+        ("//str%69p/./x//y", "/./x//y"),
+        ("/x/../strip/%2e%2E/strip/y", "/y"),
+        ("http://a/strip/x%2fy", "/x%2fy"),
         ("/api", "/v2"),
         ("/other", "/other"),
     ] {
@@ -211,6 +227,41 @@ fn a_route_edits_the_answers_that_the_proxy_gives_in_a_servers_place() {
         assert_eq!(response.field("access-control-allow-origin"), origin, "{path}");
         let types: Vec<_> = response.fields_named("content-type").collect();
         assert_eq!(types == ["text/html"], origin.is_some(), "{path}: {types:?}");
+    }
+}
+
+#[test]
+fn header_fields_have_values_made_of_the_request() {
+    let (shop_origin, shop) = origin("shop");
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = Backend::builder("gone").server(dead.to_string()).retries(0).build().unwrap();
+    let value = "{client} {scheme}://{host}{path}{query} {host_name} {port} {method} {{}}";
+    let edits = HeaderEdits::new().set("x-made", value).unwrap();
+    let forwarded =
+        edits.clone().set("host", "www.{host_name}").unwrap().add("x-port", "{client_port}").unwrap();
+    let route = |route: Route| route.request_headers(forwarded.clone()).response_headers(edits.clone());
+    let web = Frontend::http("web").listen("127.0.0.1:0").trusted_proxies(["127.0.0.0/8".parse().unwrap()]);
+    let web = web.route(route(Route::prefix("/a").to(&shop).strip_prefix("/a")));
+    let web = web.route(route(Route::prefix("/gone").to(&gone)));
+    let web = web.route(Route::any().respond(Respond::new(200)).response_headers(edits.clone()));
+    let proxy = Running::start(Proxy::builder().frontend(web));
+    let mut client = proxy.client("web");
+    let port = client.local().port().to_string();
+    for (target, fields, client_address) in [
+        ("/a//b%2f?c=d", "", "127.0.0.1"),
+        ("/a//b%2f?c=d", "X-Forwarded-For: 192.0.2.7\r\n", "192.0.2.7"),
+        ("/gone", "", "127.0.0.1"),
+        ("/", "", "127.0.0.1"),
+    ] {
+        let made = format!("{client_address} http://shop:81{target} shop 81 GET {{}}");
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: shop:81\r\nX-Made: 0\r\n{fields}\r\n"));
+        let response = client.response();
+        assert_eq!(response.fields_named("x-made").collect::<Vec<_>>(), [&*made], "{target}");
+        if let Some(request) = shop_origin.requests().pop().filter(|_| target.starts_with("/a")) {
+            assert_eq!(request.fields_named("x-made").collect::<Vec<_>>(), [&*made], "{target}");
+            assert_eq!((request.target(), request.field("host")), ("/b%2f?c=d", Some("www.shop")));
+            assert_eq!(request.field("x-port"), Some(if fields.is_empty() { &*port } else { "" }));
+        }
     }
 }
 

@@ -189,6 +189,12 @@ fn each_problem_of_a_route_has_its_line_and_its_remedy() {
             "response_headers = { add = { \"x-a\" = \"\\n\" }, remove = [\"te\"] }",
             "9:30: the value of `x-a` holds a line break",
         ),
+        (
+            "request_headers = { set = { x-real-ip = \"{clinet}\" } }",
+            "9:29: unknown placeholder `{clinet}`; did you mean `{client}`?",
+        ),
+        ("response_headers = { add = { x-id = \"{request_id}\" } }", "9:30: `{request_id}` has no value, "),
+        ("request_headers = { set = { nel = \"{\" } }", "9:29: a brace in `{` is not closed"),
         ("request_headers = { drop = [] }", "9:21: unknown key \"drop\" in `headers`; "),
     ] {
         let found = problems(&around("", line, ""));
@@ -201,7 +207,10 @@ fn each_problem_of_a_route_has_its_line_and_its_remedy() {
 fn each_problem_of_an_action_has_its_place_and_its_remedy() {
     for (action, expected) in [
         ("redirect = { status = 200, to = \"/\" }", "4:23: 200 is no status to redirect with; "),
-        ("redirect = { to = \"https://{hots}/\" }", "4:19: unknown placeholder `{hots}`; "),
+        (
+            "redirect = { to = \"https://{hots}/\" }",
+            "4:19: unknown placeholder `{hots}`; did you mean `{host}`?",
+        ),
         ("redirect = { status = 301 }", "4:1: `redirect` has no `to`; "),
         (
             "redirect = { to = \"{path}\" }\nrequest_headers = { set = { \"x-a\" = \"1\" } }",

@@ -4,27 +4,52 @@
 //! (RFC 9110 section 5), and none touches what frames a message or belongs to one connection, which is the
 //! proxy's own to write. Applied in the order remove, set, add: a field that is both removed and added ends
 //! up with the added values only.
+//!
+//! A value may have placeholders ([`super::template`]), which are filled in for each request.
 
 use http::header::{self, HeaderName, HeaderValue};
 
 use super::head::is_named;
+use super::template::{Piece, Placeholder, Template, TemplateError, Variables};
 
 /// An ordered list of field edits; by default none.
 ///
 /// ```
 /// use lb_core::http::edits::HeaderEdits;
 ///
-/// let edits = HeaderEdits::new().set("X-Team", "shop")?.add("vary", "x-beta")?.remove("server")?;
-/// assert!(edits.drops(b"Server"));
-/// assert_eq!(edits.fields().next(), Some((&b"x-team"[..], &b"shop"[..])));
+/// let edits = HeaderEdits::new().set("X-Team", "shop")?.set("x-client", "{client}")?.remove("server")?;
+/// assert!(edits.drops(b"Server") && edits.drops(b"x-client"));
+/// assert!(HeaderEdits::new().set("x-client", "{clinet}").is_err());
 /// # Ok::<(), lb_core::http::edits::EditError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     /// Invariant: a name is here at most once.
-    set: Vec<(HeaderName, HeaderValue)>,
-    add: Vec<(HeaderName, HeaderValue)>,
+    set: Vec<(HeaderName, FieldValue)>,
+    add: Vec<(HeaderName, FieldValue)>,
     remove: Vec<HeaderName>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum FieldValue {
+    Fixed(HeaderValue),
+    /// Invariant: has a placeholder.
+    Made(Template),
+}
+
+/// The values with placeholders of one [`HeaderEdits`], filled in for one request, in the order of its fields.
+#[derive(Debug, Default)]
+pub(crate) struct MadeValues {
+    bytes: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+/// Edits with the values that were made for the request in question.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestEdits<'a> {
+    edits: &'a HeaderEdits,
+    made: &'a MadeValues,
 }
 
 /// Why an edit is refused.
@@ -37,6 +62,9 @@ pub enum EditError {
     /// The value holds what a field value may not.
     #[error("the value of `{0}` holds a line break or a control character; take it out")]
     Value(String),
+    /// A brace in the value means nothing.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The field frames the message or belongs to one connection.
     #[error(
         "`{0}` frames the message or belongs to one connection, and the proxy writes it itself; leave it out"
@@ -58,14 +86,17 @@ impl HeaderEdits {
 
     /// Replaces all fields called `name` by one with `value`. Of two values set for a name the later counts.
     ///
+    /// In a value `{client}`, `{client_port}`, `{host}`, `{host_name}`, `{port}`, `{scheme}`, `{method}`, `{path}` and
+    /// `{query}` stand for what the request has, as [`Variables`] tells; a brace itself is written twice. For Host there
+    /// are `{host}`, `{host_name}` and `{port}`.
+    ///
     /// # Errors
     /// When `name` or `value` is not valid, or the field is the proxy's own; see [`EditError`].
     pub fn set(mut self, name: &str, value: &str) -> Result<Self, EditError> {
-        let (name, value) = (editable(name)?, field_value(name, value)?);
-        if name == header::HOST
-            && (value.is_empty() || !value.as_bytes().iter().all(|&byte| is_host_byte(byte)))
-        {
-            return Err(EditError::HostValue(String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        let text = value;
+        let (name, value) = (editable(name)?, FieldValue::parse(name, text)?);
+        if name == header::HOST && !value.is_host() {
+            return Err(EditError::HostValue(text.to_owned()));
         }
         match self.set.iter_mut().find(|(known, _)| *known == name) {
             Some((_, former)) => *former = value,
@@ -79,7 +110,7 @@ impl HeaderEdits {
     /// # Errors
     /// As [`HeaderEdits::set`]; Host can't be added.
     pub fn add(mut self, name: &str, value: &str) -> Result<Self, EditError> {
-        self.add.push((not_host(editable(name)?)?, field_value(name, value)?));
+        self.add.push((not_host(editable(name)?)?, FieldValue::parse(name, value)?));
         Ok(self)
     }
 
@@ -104,9 +135,82 @@ impl HeaderEdits {
         names.any(|edited| is_named(edited.as_str(), name))
     }
 
+    /// Whether a value has to be made for each request.
+    pub(crate) fn has_placeholders(&self) -> bool {
+        self.set.iter().chain(&self.add).any(|(_, value)| matches!(value, FieldValue::Made(_)))
+    }
+
+    /// Makes the values that have placeholders.
+    pub(crate) fn make(&self, variables: &Variables<'_>, made: &mut MadeValues) {
+        made.bytes.clear();
+        made.ends.clear();
+        for (_, value) in self.set.iter().chain(&self.add) {
+            if let FieldValue::Made(template) = value {
+                template.push_value(variables, &mut made.bytes);
+                made.ends.push(made.bytes.len());
+            }
+        }
+    }
+
+    /// With the values that [`make`](Self::make) made of it for a request.
+    pub(crate) fn with<'a>(&'a self, made: &'a MadeValues) -> RequestEdits<'a> {
+        RequestEdits { edits: self, made }
+    }
+}
+
+impl<'a> RequestEdits<'a> {
+    pub(crate) fn drops(&self, name: &[u8]) -> bool {
+        self.edits.drops(name)
+    }
+
     /// The fields to write after those received, names in lower case: first what is set, then what is added.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.set.iter().chain(&self.add).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let (edits, made) = (self.edits, self.made);
+        let mut values = made.ends.iter().scan(0, |start, &end| {
+            let value = made.bytes.get(*start..end);
+            *start = end;
+            value
+        });
+        edits.set.iter().chain(&edits.add).map(move |(name, value)| {
+            let value = match value {
+                FieldValue::Fixed(value) => value.as_bytes(),
+                FieldValue::Made(_) => values.next().unwrap_or_default(),
+            };
+            (name.as_str().as_bytes(), value)
+        })
+    }
+}
+
+impl FieldValue {
+    /// Without the white space around it, which is no part of a value (RFC 9110 section 5.5).
+    fn parse(name: &str, text: &str) -> Result<Self, EditError> {
+        let template = Template::parse(text.trim_matches([' ', '\t']))?;
+        let value = |text: &str| {
+            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| EditError::Value(name.to_owned()))
+        };
+        if let Some(text) = template.text() {
+            return value(text).map(Self::Fixed);
+        }
+        for piece in template.pieces() {
+            if let Piece::Text(text) = piece {
+                value(text)?;
+            }
+        }
+        Ok(Self::Made(template))
+    }
+
+    /// Whether it is a host, whatever the request.
+    fn is_host(&self) -> bool {
+        let is_host_text = |text: &[u8]| text.iter().all(|&byte| is_host_byte(byte));
+        match self {
+            Self::Fixed(value) => !value.is_empty() && is_host_text(value.as_bytes()),
+            Self::Made(template) => template.pieces().iter().all(|piece| match piece {
+                Piece::Text(text) => is_host_text(text.as_bytes()),
+                Piece::Placeholder(placeholder) => {
+                    matches!(placeholder, Placeholder::Host | Placeholder::HostName | Placeholder::Port)
+                }
+            }),
+        }
     }
 }
 
@@ -133,12 +237,6 @@ fn not_host(name: HeaderName) -> Result<HeaderName, EditError> {
     if name == header::HOST { Err(EditError::Host) } else { Ok(name) }
 }
 
-/// Without the white space around it, which is no part of a value (RFC 9110 section 5.5).
-fn field_value(name: &str, value: &str) -> Result<HeaderValue, EditError> {
-    let value = value.trim_matches([' ', '\t']);
-    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| EditError::Value(name.to_owned()))
-}
-
 /// Framing (RFC 9112 section 6) and hop-by-hop fields (RFC 9110 section 7.6.1).
 const RESERVED: [&str; 8] = [
     "connection",
@@ -162,7 +260,10 @@ mod tests {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let kept = received.iter().filter(|(name, _)| !edits.drops(name.as_bytes()));
         let kept = kept.map(|&(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
-        kept.chain(edits.fields().map(|(name, value)| (text(name), text(value)))).collect()
+        let mut made = MadeValues::default();
+        let variables = Variables { host: b"shop.example:80", path: b"/a\r\nb", ..Variables::default() };
+        edits.make(&variables, &mut made);
+        kept.chain(edits.with(&made).fields().map(|(name, value)| (text(name), text(value)))).collect()
     }
 
     fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -182,6 +283,10 @@ mod tests {
             (new().add("a", "x")?.remove("a")?, pairs(&[("b", "2"), ("a", "x")])),
             (new().add("a", "y")?.set("a", "x")?, pairs(&[("b", "2"), ("a", "x"), ("a", "y")])),
             (new().set("c", " spaced\t")?, pairs(&[("a", "1"), ("b", "2"), ("a", "3"), ("c", "spaced")])),
+            (
+                new().set("b", "{host_name}")?.set("a", "1")?.add("c", "<{path}>")?.add("c", "{{}}")?,
+                pairs(&[("b", "shop.example"), ("a", "1"), ("c", "</a%0D%0Ab>"), ("c", "{}")]),
+            ),
             (new().set("c", "")?.remove("b")?, pairs(&[("a", "1"), ("a", "3"), ("c", "")])),
         ];
         for (edits, want) in cases {
@@ -214,9 +319,11 @@ mod tests {
     fn host_may_be_set_to_a_host_and_nothing_else() {
         let set = |value| HeaderEdits::new().set("Host", value);
         assert!(
-            ["shop.example", "shop.example:8080", "[::1]:80"].into_iter().all(|value| set(value).is_ok())
+            ["shop.example", "shop.example:8080", "[::1]:80", "{host_name}:8080", "www.{host}"]
+                .into_iter()
+                .all(|value| set(value).is_ok())
         );
-        for value in ["", "a b", "user@shop.example", "shop.example/x"] {
+        for value in ["", "a b", "user@shop.example", "shop.example/x", "{path}", "{host}/x", "{client}"] {
             assert_eq!(set(value), Err(EditError::HostValue(value.to_owned())));
         }
         assert_eq!(HeaderEdits::new().add("host", "shop.example"), Err(EditError::Host));
@@ -230,14 +337,18 @@ mod tests {
         }
         for value in ["a\r\nb: c", "a\nb", "\0", "\x7f"] {
             assert_eq!(HeaderEdits::new().add("x", value), Err(EditError::Value("x".to_owned())));
+            let made = format!("{{client}}-{value}");
+            assert_eq!(HeaderEdits::new().add("x", &made), Err(EditError::Value("x".to_owned())));
         }
+        assert!(matches!(HeaderEdits::new().set("x", "{clinet}"), Err(EditError::Template(_))));
     }
 
     proptest! {
         #[test]
         fn nothing_that_is_accepted_breaks_a_line(name in any::<String>(), value in any::<String>()) {
             let accepted = HeaderEdits::new().set(&name, &value).or_else(|_| HeaderEdits::new().set("x", &value));
-            for (name, value) in accepted.iter().flat_map(HeaderEdits::fields) {
+            let made = MadeValues::default();
+            for (name, value) in accepted.iter().flat_map(|edits| edits.with(&made).fields()) {
                 prop_assert!(name.iter().all(|&byte| byte.is_ascii_graphic() && byte != b':'));
                 prop_assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
             }

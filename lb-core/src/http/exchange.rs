@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::edits::HeaderEdits;
 use super::ends::{ClientEnd, HeadLimits};
+use super::forwarded::client_of;
 use super::head::{Asked, Field, RequestHead, TargetForm, values};
 use super::host::without_port;
 use super::outgoing::{OutgoingReply, Persistence};
@@ -21,9 +22,10 @@ use super::peer::Peer;
 use super::record::Record;
 use super::refusal::Refusal;
 use super::reply::Reply;
-use super::route::{Action, Fields, Place, Plan, Subject};
+use super::route::{Action, Fields, Plan, Subject};
 use super::scratch::Scratch;
 use super::service::{RouteTarget, Service, Shared};
+use super::template::Variables;
 use super::upgraded::ServerSide;
 use crate::metrics::Reason;
 use crate::net::Deadline;
@@ -208,14 +210,8 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 .header(header::CONTENT_TYPE, response.content_type().clone())
                 .body(response.body().clone()),
             Action::Redirect(redirect) => {
-                let place = Place {
-                    scheme: self.client.scheme(self.peer.said.as_deref()),
-                    host: authority,
-                    path: subject.path,
-                    query: subject.query,
-                };
                 let mut location = Vec::new();
-                redirect.render(&place, &mut location).map_err(|_| Refusal::BAD_REQUEST)?;
+                redirect.render(&self.variables(), &mut location).map_err(|_| Refusal::BAD_REQUEST)?;
                 let location = HeaderValue::from_maybe_shared(Bytes::from(location));
                 Reply::new(redirect.status())
                     .header(header::LOCATION, location.map_err(|_| Refusal::BAD_REQUEST)?)
@@ -224,12 +220,41 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
         Ok(Routed::Answer(target, reply))
     }
 
+    /// What the request offers to placeholders.
+    fn variables(&self) -> Variables<'_> {
+        let (request, bytes) = (&self.scratch.request, self.client.head_bytes());
+        let target = &request.target;
+        let is_bare = target.path.is_empty() && target.form != TargetForm::Authority;
+        let peer = self.peer.client;
+        let client = client_of(peer.ip(), &self.service.trusted_proxies, &request.fields, bytes);
+        Variables {
+            scheme: self.client.scheme(self.peer.said.as_deref()),
+            method: &bytes[request.method],
+            host: &bytes[request.authority],
+            path: if is_bare { b"/" } else { &bytes[target.path] },
+            query: bytes[target.query].strip_prefix(b"?"),
+            client,
+            client_port: peer.socket().filter(|_| client == peer.ip()).map(|socket| socket.port()),
+        }
+    }
+
+    /// Makes the values of these edits that depend on the request.
+    pub(super) fn make_values(&mut self, edits: &HeaderEdits) {
+        if edits.has_placeholders() {
+            let mut made = std::mem::take(&mut self.scratch.made);
+            edits.make(&self.variables(), &mut made);
+            self.scratch.made = made;
+        }
+    }
+
     /// Answers in the server's place.
     async fn answer(&mut self, reply: &Reply, edits: Option<&HeaderEdits>, closes: bool) -> Next {
+        edits.into_iter().for_each(|edits| self.make_values(edits));
         let is_read = self.has_head && self.client.discard_body();
         let persistence = self.persistence(!closes && is_read);
         let none = RequestHead::default();
         let request = if self.has_head { &self.scratch.request } else { &none };
+        let edits = edits.map(|edits| edits.with(&self.scratch.made));
         let date = self.scratch.date.of(SystemTime::now());
         self.record.sent_bytes +=
             self.client.write_reply(OutgoingReply { reply, edits, date, request, persistence });

@@ -46,6 +46,15 @@ pub(crate) fn default_port(scheme: &[u8]) -> Option<u16> {
     }
 }
 
+/// The port that a request for `authority` is for, in digits: where it names none, that of `scheme`.
+pub(crate) fn port_of<'a>(authority: &'a [u8], scheme: &str) -> &'a [u8] {
+    match split_port(authority).1 {
+        Some(port) if !port.is_empty() && is_port(port) => port,
+        _ if scheme == "https" => b"443",
+        _ => b"80",
+    }
+}
+
 fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     // A colon inside brackets belongs to an IPv6 address.
     let is_bracketed = authority.first() == Some(&b'[');
@@ -174,6 +183,21 @@ mod tests {
     fn ports_are_cut_off() {
         for (authority, host) in [("a:80", "a"), ("a", "a"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]")] {
             assert_eq!(without_port(authority.as_bytes()), host.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_port_is_that_of_the_scheme_where_none_is_named() {
+        for (authority, scheme, port) in [
+            ("a:8080", "http", "8080"),
+            ("a", "http", "80"),
+            ("a:", "https", "443"),
+            ("", "https", "443"),
+            ("[::1]", "http", "80"),
+            ("[::1]:8443", "https", "8443"),
+            ("a:8443, b:1", "https", "443"),
+        ] {
+            assert_eq!(port_of(authority.as_bytes(), scheme), port.as_bytes(), "{authority:?}");
         }
     }
 }

@@ -28,6 +28,7 @@ mod scratch;
 mod server;
 mod service;
 mod settings;
+pub mod template;
 mod upgraded;
 
 pub use filter::{Filter, Request, Response, Verdict};

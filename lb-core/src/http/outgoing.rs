@@ -1,6 +1,6 @@
 //! Heads as they go out, before a protocol writes them down: which of the received fields go on, and what is added.
 
-use super::edits::HeaderEdits;
+use super::edits::RequestEdits;
 use super::filter::Edits;
 use super::forwarded::Forwarded;
 use super::head::{Asked, BodyLength, Field, Known, RequestHead, ResponseHead, Version};
@@ -10,7 +10,7 @@ use super::reply::Reply;
 /// The edits of a route and of filters, laid over a head's fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeadEdits<'a> {
-    pub(crate) route: &'a HeaderEdits,
+    pub(crate) route: RequestEdits<'a>,
     pub(crate) filters: &'a Edits,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct OutgoingResponse<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutgoingReply<'a> {
     pub(crate) reply: &'a Reply,
-    pub(crate) edits: Option<&'a HeaderEdits>,
+    pub(crate) edits: Option<RequestEdits<'a>>,
     /// When it was made, unless it says so itself.
     pub(crate) date: &'a [u8],
     /// What it answers; empty where no head could be read.
@@ -185,7 +185,7 @@ impl OutgoingReply<'_> {
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let edits = self.edits;
         let own = self.reply.fields().filter(move |(name, _)| edits.is_none_or(|edits| !edits.drops(name)));
-        own.chain(edits.into_iter().flat_map(HeaderEdits::fields))
+        own.chain(edits.into_iter().flat_map(|edits| edits.fields()))
     }
 
     /// Whether its status has content, which an answer to HEAD only describes.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::date::Date;
+use super::edits::MadeValues;
 use super::filter::Edits;
 use super::head::{RequestHead, ResponseHead};
 use crate::backend::Server;
@@ -18,6 +19,8 @@ pub(crate) struct Scratch {
     pub(crate) path: Vec<u8>,
     /// The target sent on, where a route rewrites it.
     pub(crate) target: Vec<u8>,
+    /// The values that a route makes of the request for a head's fields.
+    pub(crate) made: MadeValues,
     /// Servers that failed this request.
     pub(crate) tried: Vec<Arc<Server>>,
     /// When the last response was made that had no date of its own.

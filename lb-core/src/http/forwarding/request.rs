@@ -15,7 +15,6 @@ use crate::http::filter::{Request, Verdict};
 use crate::http::forwarded::Forwarded;
 use crate::http::head::{BodyLength, ResponseHead, Span, TargetForm};
 use crate::http::outgoing::{HeadEdits, OutgoingRequest};
-use crate::http::path::normalise;
 use crate::http::reply::Reply;
 use crate::http::route::Plan;
 use crate::http::scratch::Scratch;
@@ -77,7 +76,8 @@ impl<C: ClientEnd> Exchange<'_, C> {
 
     /// Queues the head as it goes on to this server.
     pub(super) fn write_request(&mut self, upstream: &Upstream, plan: &Plan, reached: &mut Reached) {
-        let Scratch { request, request_edits, path, target, .. } = &mut *self.scratch;
+        self.make_values(plan.request_headers());
+        let Scratch { request, request_edits, path, target, made, .. } = &mut *self.scratch;
         let bytes = self.client.head_bytes();
         let forwarded = upstream.backend().forwarded().then(|| Forwarded {
             client: self.peer.client.ip(),
@@ -88,9 +88,8 @@ impl<C: ClientEnd> Exchange<'_, C> {
         target.clear();
         let is_connect = request.target.form == TargetForm::Authority;
         let is_rewritten = plan.rewrite().filter(|_| !is_connect).is_some_and(|rewrite| {
-            // Routing has normalised it before, so it can't fail.
-            normalise(&bytes[request.target.path], path)
-                .is_ok_and(|path| rewrite.apply(path, bytes[request.target.query].strip_prefix(b"?"), target))
+            let query = bytes[request.target.query].strip_prefix(b"?");
+            rewrite.apply(&bytes[request.target.path], query, path, target)
         });
         if !is_rewritten {
             // Absolute form goes on in origin form (RFC 9112 section 3.2.1), where an empty path is "/", unless it asks
@@ -107,7 +106,7 @@ impl<C: ClientEnd> Exchange<'_, C> {
             bytes,
             target,
             default_host: reached.lease.server().name(),
-            edits: HeadEdits { route: plan.request_headers(), filters: request_edits },
+            edits: HeadEdits { route: plan.request_headers().with(made), filters: request_edits },
             forwarded,
             via: self.service.via.as_deref(),
         };

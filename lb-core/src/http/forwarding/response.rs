@@ -112,8 +112,9 @@ impl<C: ClientEnd> Exchange<'_, C> {
     }
 
     fn write_response(&mut self, plan: &Plan, server: &impl ServerEnd, persistence: Persistence) {
-        let Scratch { request, response: head, response_edits, date, .. } = &mut *self.scratch;
-        let edits = HeadEdits { route: plan.response_headers(), filters: response_edits };
+        self.make_values(plan.response_headers());
+        let Scratch { request, response: head, response_edits, made, date, .. } = &mut *self.scratch;
+        let edits = HeadEdits { route: plan.response_headers().with(made), filters: response_edits };
         let is_undated = head.status >= 200 && !head.is_dated() && !edits.settle(b"date");
         let date = is_undated.then(|| date.of(SystemTime::now()));
         let bytes = server.head_bytes();

@@ -5,7 +5,7 @@ use super::encode::{encode_request, encode_response};
 use super::framing::Framing;
 use super::parse;
 use super::reference::{self, Body};
-use crate::http::edits::HeaderEdits;
+use crate::http::edits::{HeaderEdits, MadeValues};
 use crate::http::filter::Edits;
 use crate::http::head::{Asked, BodyLength, Known, RequestHead, ResponseHead, Target, TargetForm};
 use crate::http::outgoing::{HeadEdits, OutgoingRequest, OutgoingResponse, Persistence};
@@ -61,8 +61,8 @@ fn send_request(head: &RequestHead, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut target = if is_bare { b"/".to_vec() } else { Vec::new() };
     target.extend_from_slice(&bytes[path_and_query]);
     let mut sent = Vec::new();
-    let (route, filters) = (HeaderEdits::new(), Edits::default());
-    let edits = HeadEdits { route: &route, filters: &filters };
+    let (route, made, filters) = (HeaderEdits::new(), MadeValues::default(), Edits::default());
+    let edits = HeadEdits { route: route.with(&made), filters: &filters };
     let request = OutgoingRequest {
         head,
         bytes,
@@ -115,8 +115,8 @@ pub(crate) fn response_head(bytes: &[u8]) {
     assert_eq!(strict.response_body(method), Some((head.status, body)));
     let is_chunked = head.body == BodyLength::Unknown;
     let mut sent = Vec::new();
-    let (route, filters) = (HeaderEdits::new(), Edits::default());
-    let edits = HeadEdits { route: &route, filters: &filters };
+    let (route, made, filters) = (HeaderEdits::new(), MadeValues::default(), Edits::default());
+    let edits = HeadEdits { route: route.with(&made), filters: &filters };
     let request = &RequestHead { asked, ..RequestHead::default() };
     let is_tunnel = head.status != 101 && request.is_tunnel(head.status);
     let persistence = if is_tunnel { Persistence::Connect } else { Persistence::Close };

@@ -24,7 +24,7 @@ pub use action::{Action, FixedResponse, Respond, Split};
 pub use error::{RouteError, RouteProblem};
 pub use matching::{Match, ValueMatch};
 pub use plan::{Plan, Route};
-pub use redirect::{Place, Redirect, RedirectError};
+pub use redirect::{Redirect, RedirectError};
 pub(crate) use regexes::Memories;
 pub use rewrite::Rewrite;
 pub use router::Router;

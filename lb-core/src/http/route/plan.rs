@@ -24,7 +24,7 @@ use crate::http::path::PathError;
 /// let admin = Backend::builder("admin").server("10.0.1.1:80").build()?;
 /// let routes = [
 ///     Route::prefix("/admin").host("shop.example").strip_prefix("/admin").to(&admin),
-///     Route::path("/old").redirect(301, "https://{host}/new{query}"),
+///     Route::path("/old").redirect(301, "https://{host_name}/new{query}"),
 ///     Route::any().to(&shop),
 /// ];
 /// assert!(routes.iter().all(|route| route.problems().is_empty()));
@@ -286,7 +286,8 @@ impl Router<Plan> {
 mod tests {
     use super::*;
     use crate::http::edits::EditError;
-    use crate::http::route::{Place, Subject};
+    use crate::http::route::Subject;
+    use crate::http::template::Variables;
 
     fn backend(name: &str) -> Backend {
         Backend::builder(name).server("127.0.0.1:80").build().expect("a backend")
@@ -325,14 +326,14 @@ mod tests {
         let a = plan(&router, "/a/x");
         assert!(matches!(a.action(), Action::Backend(backend) if backend.is_same(&shop)));
         let mut out = Vec::new();
-        assert!(a.rewrite().is_some_and(|rewrite| rewrite.apply(b"/a/x", None, &mut out)));
+        assert!(a.rewrite().is_some_and(|rewrite| rewrite.apply(b"/a/x", None, &mut Vec::new(), &mut out)));
         assert_eq!(out, b"/x");
         assert!(a.request_headers().drops(b"X-A") && a.response_headers().drops(b"Server"));
 
         let Action::Redirect(redirect) = plan(&router, "/c").action() else { panic!("a redirect") };
         let mut out = Vec::new();
-        let place = Place { scheme: "http", host: b"h", path: b"/c", query: None };
-        redirect.render(&place, &mut out).expect("a host");
+        let variables = Variables { host: b"h", path: b"/c", ..Variables::default() };
+        redirect.render(&variables, &mut out).expect("a host");
         assert_eq!(out, b"https://h/d");
 
         assert!(

@@ -9,12 +9,13 @@ use http::StatusCode;
 use super::rewrite::Rewrite;
 use crate::http::edits::is_host_byte;
 use crate::http::path::{is_bare, push_escape};
+use crate::http::template::{Piece, Placeholder, Template, TemplateError, Variables};
 
 /// A redirect to a place that may depend on the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
     status: StatusCode,
-    target: Vec<Piece>,
+    target: Template,
     /// What is done to the path before it is filled in.
     rewrite: Option<Rewrite>,
 }
@@ -26,18 +27,15 @@ pub enum RedirectError {
     /// The status does not redirect.
     #[error("{0} is no status to redirect with; use 301, 302, 303, 307 or 308")]
     Status(u16),
-    /// A name in braces that means nothing.
-    #[error("unknown placeholder `{{{0}}}`; there are {{scheme}}, {{host}}, {{path}} and {{query}}")]
-    Placeholder(String),
-    /// A brace without its other.
-    #[error("a brace in `{0}` is not closed or not opened; write placeholders as `{{path}}`")]
-    Brace(String),
+    /// A brace means nothing.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// A character that a URI can't hold.
-    #[error("`{0}` holds a space, a backslash or a character beyond ASCII; percent-encode it")]
+    #[error("`{0}` holds a space, a brace, a backslash or a character beyond ASCII; percent-encode it")]
     Character(String),
     /// The request could choose the host, or there is none.
     #[error(
-        "`{0}` names no place to go; begin it with `https://HOST/`, `{{scheme}}://{{host}}` or `{{path}}`"
+        "`{0}` names no place to go; begin it with `https://HOST/`, `https://{{host_name}}` or `{{path}}`"
     )]
     Place(String),
     /// The request's host is not one. Rendering only.
@@ -45,32 +43,11 @@ pub enum RedirectError {
     Host,
 }
 
-/// What a request offers a redirect's template.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// `http` or `https`.
-    pub scheme: &'a str,
-    /// As the target is to show it: a port that is in it goes along.
-    pub host: &'a [u8],
-    /// As [`normalise`](crate::http::path::normalise) gives it.
-    pub path: &'a [u8],
-    /// Without `?`; None: the request has none.
-    pub query: Option<&'a [u8]>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Scheme,
-    Host,
-    Path,
-    Query,
-}
-
 impl Redirect {
-    /// A redirect with `status` to `target`, in which `{scheme}`, `{host}`, `{path}` and `{query}` stand for what
-    /// the request has; `{query}` comes with its `?`, or is empty, and no slash is written twice where `{path}`
-    /// meets the template's text.
+    /// A redirect with `status` to `target`, in which placeholders stand for what the request has: `{scheme}`, `{host}`
+    /// and the others of [`Variables`]. `{host}` comes with its port, so that `https://{host_name}{path}{query}` is what
+    /// leads from port 80 to https. `{path}` is as received, but no slash is written twice where it meets the template's
+    /// text.
     ///
     /// # Errors
     /// When the status is not 301, 302, 303, 307 or 308, or the template is not valid: see [`RedirectError`].
@@ -78,7 +55,7 @@ impl Redirect {
         let known = StatusCode::from_u16(status).ok().filter(|_| matches!(status, 301..=303 | 307 | 308));
         let redirect = Self {
             status: known.ok_or(RedirectError::Status(status))?,
-            target: pieces(target)?,
+            target: template(target)?,
             rewrite: None,
         };
         if redirect.has_fixed_authority() {
@@ -103,35 +80,38 @@ impl Redirect {
     /// # Errors
     /// [`RedirectError::Host`] when the template asks for the host and the request's could be read as anything
     /// else; nothing is appended then. The request deserves a 400.
-    pub fn render(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), RedirectError> {
-        let asks_host = self.target.contains(&Piece::Host);
-        if asks_host && (place.host.is_empty() || !place.host.iter().all(|&byte| is_host_byte(byte))) {
+    pub fn render(&self, variables: &Variables<'_>, out: &mut Vec<u8>) -> Result<(), RedirectError> {
+        let is_host = |placeholder| matches!(placeholder, Placeholder::Host | Placeholder::HostName);
+        let host = variables.host;
+        if self.target.placeholders().any(is_host)
+            && (host.is_empty() || !host.iter().all(|&byte| is_host_byte(byte)))
+        {
             return Err(RedirectError::Host);
         }
         let start = out.len();
-        let mut previous = None;
-        for piece in &self.target {
+        let mut is_behind_path = false;
+        for piece in self.target.pieces() {
             match piece {
                 Piece::Text(text) => {
                     // `{path}/x` must not begin with two slashes where the path is `/`.
-                    let doubled = previous == Some(&Piece::Path) && out.ends_with(b"/");
+                    let doubled = is_behind_path && out.ends_with(b"/");
                     let text = if doubled { text.strip_prefix('/').unwrap_or(text) } else { text };
                     out.extend_from_slice(text.as_bytes());
                 }
-                Piece::Scheme => out.extend_from_slice(place.scheme.as_bytes()),
-                Piece::Host => out.extend_from_slice(place.host),
-                Piece::Path => {
-                    let rewritten = self.rewrite.as_ref().and_then(|rewrite| rewrite.parts(place.path));
-                    push_path(out, start, rewritten.unwrap_or([place.path, b""]));
+                Piece::Placeholder(Placeholder::Path) => {
+                    let mut scratch = Vec::new();
+                    let rewrite = self.rewrite.as_ref();
+                    let rewritten = rewrite.and_then(|rewrite| rewrite.parts(variables.path, &mut scratch));
+                    push_path(out, start, &rewritten.unwrap_or([variables.path, b""]).concat());
                 }
-                Piece::Query => {
-                    if let Some(query) = place.query {
-                        out.push(b'?');
-                        push_encoded(out, query, |byte| is_bare(byte) || byte == b'?');
-                    }
+                Piece::Placeholder(placeholder) => {
+                    let mut made = Vec::new();
+                    placeholder.push(variables, &mut made);
+                    let is_host = |byte| is_host_byte(byte) && is_host(*placeholder);
+                    push_encoded(out, &made, |byte| is_bare(byte) || byte == b'?' || is_host(byte));
                 }
             }
-            previous = Some(piece);
+            is_behind_path = *piece == Piece::Placeholder(Placeholder::Path);
         }
         Ok(())
     }
@@ -139,17 +119,24 @@ impl Redirect {
     /// Whether the target is a path from the root, or begins with a scheme and an authority that ends before
     /// path and query come in. Tried on a request whose path and query can be told from the template's text.
     fn has_fixed_authority(&self) -> bool {
-        let place = Place { scheme: "http", host: b"host", path: b"/%00", query: Some(b"%00") };
-        let mut sample = Vec::new();
+        let unknown: &[u8] = b"%00";
+        let sample = Variables {
+            method: unknown,
+            host: b"host",
+            path: b"/%00",
+            query: Some(unknown),
+            ..Variables::default()
+        };
+        let mut target = Vec::new();
         let plain = Self { rewrite: None, ..self.clone() };
-        if plain.render(&place, &mut sample).is_err() {
+        if plain.render(&sample, &mut target).is_err() {
             return false;
         }
-        let sample = String::from_utf8_lossy(&sample);
-        if let Some(rest) = sample.strip_prefix('/') {
+        let target = String::from_utf8_lossy(&target);
+        if let Some(rest) = target.strip_prefix('/') {
             return !rest.starts_with('/');
         }
-        let Some((scheme, rest)) = sample.split_once("://") else { return false };
+        let Some((scheme, rest)) = target.split_once("://") else { return false };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
             && !authority.is_empty()
@@ -157,17 +144,16 @@ impl Redirect {
     }
 }
 
-/// One slash, then the path without those it begins with.
-fn push_path(out: &mut Vec<u8>, start: usize, parts: [&[u8]; 2]) {
+/// Appends a path as it was received. One slash of it joins the template's text; where the target would begin with two,
+/// which begin an authority, one is all there is.
+fn push_path(out: &mut Vec<u8>, start: usize, path: &[u8]) {
+    let slashes = path.iter().take_while(|&&byte| byte == b'/').count();
+    let is_first = out[start..].iter().all(|&byte| byte == b'/');
     if !out[start..].ends_with(b"/") {
         out.push(b'/');
     }
-    let begin = out.len();
-    for part in parts {
-        let leading =
-            if out.len() == begin { part.iter().take_while(|&&byte| byte == b'/').count() } else { 0 };
-        push_encoded(out, &part[leading..], is_bare);
-    }
+    let joining = if is_first { slashes } else { slashes.min(1) };
+    push_encoded(out, &path[joining..], is_bare);
 }
 
 /// Keeps escapes as they are, encodes what is not `allowed`: line breaks, backslashes and `#` among it.
@@ -180,36 +166,18 @@ fn push_encoded(out: &mut Vec<u8>, text: &[u8], allowed: impl Fn(u8) -> bool) {
     }
 }
 
-fn pieces(template: &str) -> Result<Vec<Piece>, RedirectError> {
-    let mut pieces = Vec::new();
-    let mut rest = template;
-    while let Some(at) = rest.find(['{', '}']) {
-        push_text(&mut pieces, &rest[..at])?;
-        let brace = || RedirectError::Brace(template.to_owned());
-        let (name, after) =
-            rest[at..].strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or_else(brace)?;
-        pieces.push(match name {
-            "scheme" => Piece::Scheme,
-            "host" => Piece::Host,
-            "path" => Piece::Path,
-            "query" => Piece::Query,
-            _ => return Err(RedirectError::Placeholder(name.to_owned())),
-        });
-        rest = after;
-    }
-    push_text(&mut pieces, rest)?;
-    Ok(pieces)
-}
-
-fn push_text(pieces: &mut Vec<Piece>, text: &str) -> Result<(), RedirectError> {
+fn template(text: &str) -> Result<Template, RedirectError> {
+    let template = Template::parse(text)?;
     // Browsers read a backslash as a slash, so it may not stand where it seems to be none.
-    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
-        return Err(RedirectError::Character(text.to_owned()));
+    let is_of_uri = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'{' | b'}');
+    for piece in template.pieces() {
+        if let Piece::Text(text) = piece
+            && !text.bytes().all(is_of_uri)
+        {
+            return Err(RedirectError::Character(text.clone()));
+        }
     }
-    if !text.is_empty() {
-        pieces.push(Piece::Text(text.to_owned()));
-    }
-    Ok(())
+    Ok(template)
 }
 
 #[cfg(test)]
@@ -218,19 +186,15 @@ mod tests {
 
     use super::*;
 
-    fn location(target: &str, place: &Place<'_>) -> String {
+    fn location(target: &str, variables: &Variables<'_>) -> String {
         let mut out = b"location: ".to_vec();
-        Redirect::new(301, target).expect("a valid template").render(place, &mut out).expect("a host");
+        Redirect::new(301, target).expect("a valid template").render(variables, &mut out).expect("a host");
         String::from_utf8_lossy(&out[10..]).into_owned()
     }
 
-    fn place<'a>(path: &'a str, query: Option<&'a str>) -> Place<'a> {
-        Place {
-            scheme: "http",
-            host: b"shop.example",
-            path: path.as_bytes(),
-            query: query.map(str::as_bytes),
-        }
+    fn asked<'a>(path: &'a str, query: Option<&'a str>) -> Variables<'a> {
+        let (path, query) = (path.as_bytes(), query.map(str::as_bytes));
+        Variables { host: b"shop.example", path, query, ..Variables::default() }
     }
 
     #[test]
@@ -252,9 +216,15 @@ mod tests {
             ("{path}/index", "/", None, "/index"),
             ("{path}/{path}", "/", None, "/"),
             ("https://{host}{path}", "*", None, "https://shop.example/*"),
+            ("https://{host_name}:{port}{path}", "/a", None, "https://shop.example:80/a"),
+            ("https://{host}{path}", "//a%2fb//%7E/./c", None, "https://shop.example//a%2fb//%7E/./c"),
+            ("https://{host}/{path}", "//a", None, "https://shop.example//a"),
+            ("https://{host}/x?{method}&{client}", "/", None, "https://shop.example/x?GET&"),
+            ("{path}", "//evil.example/", None, "/evil.example/"),
+            ("/{path}", "//evil.example/", None, "/evil.example/"),
         ];
         for (target, path, query, want) in cases {
-            assert_eq!(location(target, &place(path, query)), want, "{target}");
+            assert_eq!(location(target, &asked(path, query)), want, "{target}");
         }
     }
 
@@ -265,14 +235,14 @@ mod tests {
             Redirect::new(308, "https://new.example/shop{path}").expect("valid").rewriting(Some(rewrite));
         for (path, want) in [("/old/x", "/shop/x"), ("/old", "/shop/"), ("/other", "/shop/other")] {
             let mut out = Vec::new();
-            redirect.render(&place(path, None), &mut out).expect("a host");
+            redirect.render(&asked(path, None), &mut out).expect("a host");
             assert_eq!(String::from_utf8_lossy(&out), format!("https://new.example{want}"));
         }
     }
 
     #[test]
     fn what_a_client_sends_does_not_break_out() {
-        let hostile = place("//evil.example/\\\r\nset-cookie: a", Some("\r\n<b>#\u{e9}[]"));
+        let hostile = asked("//evil.example/\\\r\nset-cookie: a", Some("\r\n<b>#\u{e9}[]"));
         assert_eq!(location("{path}", &hostile), "/evil.example/%5C%0D%0Aset-cookie:%20a");
         assert_eq!(location("/{query}", &hostile), "/?%0D%0A%3Cb%3E%23%C3%A9%5B%5D");
         for host in [
@@ -288,9 +258,9 @@ mod tests {
         ] {
             let redirect = Redirect::new(302, "https://{host}{path}").expect("valid");
             let mut out = b"kept".to_vec();
-            let place = Place { host, ..hostile };
+            let hostile = Variables { host, ..hostile };
             assert_eq!(
-                redirect.render(&place, &mut out),
+                redirect.render(&hostile, &mut out),
                 Err(RedirectError::Host),
                 "{}",
                 host.escape_ascii()
@@ -326,11 +296,9 @@ mod tests {
     #[test]
     fn what_is_no_template_is_refused() {
         let cases = [
-            ("/{uri}", RedirectError::Placeholder("uri".into())),
-            ("/{}", RedirectError::Placeholder(String::new())),
-            ("/{Path}", RedirectError::Placeholder("Path".into())),
-            ("/{path", RedirectError::Brace("/{path".into())),
-            ("/path}", RedirectError::Brace("/path}".into())),
+            ("/{uri}", TemplateError::Placeholder("uri".into()).into()),
+            ("/{path", TemplateError::Brace("/{path".into()).into()),
+            ("/{{a}}", RedirectError::Character("/{a}".into())),
             ("/a b", RedirectError::Character("/a b".into())),
             ("/\r\nx", RedirectError::Character("/\r\nx".into())),
             ("/\\evil{path}", RedirectError::Character("/\\evil".into())),
@@ -342,10 +310,6 @@ mod tests {
         for status in [0, 200, 300, 304, 305, 306, 309, 404, 1000] {
             assert_eq!(Redirect::new(status, "/"), Err(RedirectError::Status(status)));
         }
-        assert_eq!(
-            RedirectError::Placeholder("uri".into()).to_string(),
-            "unknown placeholder `{uri}`; there are {scheme}, {host}, {path} and {query}"
-        );
     }
 
     proptest! {
@@ -353,12 +317,13 @@ mod tests {
         fn a_location_is_visible_ascii_under_the_authority_of_the_template(
             path in any::<Vec<u8>>(), query in any::<Option<Vec<u8>>>(),
         ) {
-            let place = Place { scheme: "https", host: b"h", path: &path, query: query.as_deref() };
-            for (target, before) in [("https://{host}{path}{query}", "https://h/"), ("{path}{query}", "/")] {
-                let out = location(target, &place);
-                prop_assert!(out.bytes().all(|byte| byte.is_ascii_graphic()));
+            let variables =
+                Variables { host: b"h", path: &path, method: &path, query: query.as_deref(), ..Variables::default() };
+            for (target, before) in [("https://{host}{path}{query}?{method}", "https://h/"), ("{path}{query}", "/")] {
+                let out = location(target, &variables);
+                prop_assert!(out.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\'));
                 let rest = out.strip_prefix(before);
-                prop_assert!(rest.is_some_and(|rest| !rest.starts_with(['/', '\\'])), "{}", out);
+                prop_assert!(rest.is_some_and(|rest| before != "/" || !rest.starts_with('/')), "{}", out);
             }
         }
     }
