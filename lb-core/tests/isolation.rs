@@ -75,6 +75,7 @@ fn who_the_client_is_can_t_be_said_with_underscores() {
             "x-forwarded-for: 127.0.0.1",
             "x-forwarded-proto: http",
             "x-forwarded-host: a",
+            "x-forwarded-port: 80",
         ];
         assert_eq!(told(&request), expected);
     }

@@ -284,13 +284,16 @@ fn only_trusted_proxies_are_believed_about_where_a_request_came_from() {
         let web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
         let networks = is_trusted.then(|| "127.0.0.0/8".parse().unwrap());
         let proxy = Running::start(Proxy::builder().frontend(web.trusted_proxies(networks)));
-        let claims = "X-Forwarded-For: 10.9.8.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b";
+        let claims = "X-Forwarded-For: 10.9.8.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\nX-Forwarded-Port: 8443";
         assert_eq!(ask(&proxy, &format!("GET / HTTP/1.1\r\nHost: a\r\n{claims}")).status(), 200);
         let request = origin.requests().pop().unwrap();
-        let told = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+        let told = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"]
             .map(|name| request.field(name).unwrap());
-        let expected =
-            if is_trusted { ["10.9.8.7, 127.0.0.1", "https", "b"] } else { ["127.0.0.1", "http", "a"] };
+        let expected = if is_trusted {
+            ["10.9.8.7, 127.0.0.1", "https", "b", "8443"]
+        } else {
+            ["127.0.0.1", "http", "a", "80"]
+        };
         assert_eq!(told, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! X-Forwarded-For, -Proto and -Host: who asked, how and for what, told to the server.
+//! Who asked, how and for what, told to the server: X-Forwarded-For, -Proto, -Host, -Port and -Prefix, and X-Real-IP.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::head::{Field, Known};
+use super::host::port_of;
 
 /// What the connection shows about a request's origin.
 #[derive(Clone, Copy, Debug)]
@@ -13,47 +14,94 @@ pub(crate) struct Forwarded<'a> {
     pub(crate) client: Option<IpAddr>,
     pub(crate) scheme: &'static str,
     pub(crate) host: &'a [u8],
+    /// What of the path the server doesn't see, since it was stripped; empty: nothing.
+    pub(crate) prefix: &'a [u8],
     /// The client is a proxy of ours: what it says is passed on and appended to.
     pub(crate) is_trusted: bool,
 }
 
+/// X-Real-IP, where the proxy tells it: the client, if it has an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RealIp(pub(crate) Option<IpAddr>);
+
 impl Forwarded<'_> {
-    /// Whether a received field is left out, because [`Forwarded::write`] says it anew.
+    /// Whether a received field is left out, because [`Forwarded::write`] says it anew, or because nobody believes whom
+    /// it comes from.
     pub(crate) fn drops(&self, known: Known) -> bool {
         match known {
             Known::XForwardedFor | Known::XForwardedAlike => true,
-            // What nobody believes is not said in the standard's words (RFC 7239 section 8.1), either.
-            Known::XForwardedProto | Known::XForwardedHost | Known::Forwarded => !self.is_trusted,
-            _ => false,
+            Known::XForwardedPrefix => !self.is_trusted || !self.prefix.is_empty(),
+            known => !self.is_trusted && known.is_forwarded(),
         }
     }
 
-    /// Writes the fields. A trusted client's list is continued, in its order; everything else is the connection's
-    /// word, not the client's.
-    pub(crate) fn write(&self, queue: &mut Vec<u8>, fields: &[Field], bytes: &[u8]) {
-        let has = |known| self.is_trusted && fields.iter().any(|field| field.known == known);
-        queue.extend_from_slice(b"x-forwarded-for: ");
-        if self.is_trusted {
-            for field in fields.iter().filter(|field| field.known == Known::XForwardedFor) {
+    /// Writes the fields that `is_told`. A trusted client's list is continued, in its order; everything else is the
+    /// connection's word, not the client's.
+    pub(crate) fn write(
+        &self,
+        queue: &mut Vec<u8>,
+        fields: &[Field],
+        bytes: &[u8],
+        is_told: impl Fn(&[u8]) -> bool,
+    ) {
+        let received = |known| fields.iter().filter(move |field| self.is_trusted && field.known == known);
+        let first = |known| received(known).map(|field| &bytes[field.value]).next();
+        if is_told(b"x-forwarded-for") {
+            queue.extend_from_slice(b"x-forwarded-for: ");
+            for field in received(Known::XForwardedFor) {
                 queue.extend_from_slice(&bytes[field.value]);
                 queue.extend_from_slice(b", ");
             }
+            match self.client {
+                Some(client) => write_ip(queue, client),
+                // RFC 7239 section 6.3: there is an origin, and it has no address.
+                None => queue.extend_from_slice(b"unknown"),
+            }
+            queue.extend_from_slice(b"\r\n");
         }
-        match self.client {
-            Some(client) => write_ip(queue, client),
-            // RFC 7239 section 6.3: there is an origin, and it has no address.
-            None => queue.extend_from_slice(b"unknown"),
+        let mut tell = |name: &[u8], parts: [&[u8]; 2]| {
+            if is_told(name) {
+                for part in [name, b": ", parts[0], parts[1], b"\r\n"] {
+                    queue.extend_from_slice(part);
+                }
+            }
+        };
+        let (proto, host) = (first(Known::XForwardedProto), first(Known::XForwardedHost));
+        if proto.is_none() {
+            tell(b"x-forwarded-proto", [self.scheme.as_bytes(), b""]);
         }
-        if !has(Known::XForwardedProto) {
-            queue.extend_from_slice(b"\r\nx-forwarded-proto: ");
-            queue.extend_from_slice(self.scheme.as_bytes());
+        if host.is_none() && !self.host.is_empty() {
+            tell(b"x-forwarded-host", [self.host, b""]);
         }
-        if !has(Known::XForwardedHost) && !self.host.is_empty() {
-            queue.extend_from_slice(b"\r\nx-forwarded-host: ");
-            queue.extend_from_slice(self.host);
+        if received(Known::XForwardedPort).next().is_none() {
+            // Of the host and by the scheme that the server is told.
+            let scheme = if proto.is_some_and(is_https) { "https" } else { self.scheme };
+            tell(b"x-forwarded-port", [port_of(host.unwrap_or(self.host), scheme), b""]);
         }
-        queue.extend_from_slice(b"\r\n");
+        if !self.prefix.is_empty() {
+            // What a proxy in front stripped comes before.
+            let outer = first(Known::XForwardedPrefix).unwrap_or_default();
+            tell(b"x-forwarded-prefix", [outer.strip_suffix(b"/").unwrap_or(outer), self.prefix]);
+        }
     }
+}
+
+impl RealIp {
+    pub(crate) const NAME: &str = "x-real-ip";
+
+    pub(crate) fn write(self, queue: &mut Vec<u8>) {
+        if let Some(client) = self.0 {
+            queue.extend_from_slice(b"x-real-ip: ");
+            write_ip(queue, client);
+            queue.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Of several proxies the first speaks of the client.
+fn is_https(proto: &[u8]) -> bool {
+    let first = proto.split(|&byte| byte == b',').next().unwrap_or_default();
+    first.trim_ascii().eq_ignore_ascii_case(b"https")
 }
 
 /// The client that a request comes from: who connected, or where that is a trusted proxy, whom it tells of last in

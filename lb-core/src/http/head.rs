@@ -88,39 +88,51 @@ pub(crate) enum Known {
     Upgrade,
     XForwardedFor,
     XForwardedHost,
+    XForwardedPort,
+    XForwardedPrefix,
     XForwardedProto,
-    /// One of the three above, but for underscores: servers that turn `-` into `_` (RFC 3875 section 4.1.18) can't tell
-    /// them apart.
+    /// What else a proxy may tell its servers of a request, and they may believe: any other X-Forwarded, X-Original-URL
+    /// and such.
+    XForwardedOther,
+    XRealIp,
+    /// One of those above, but for underscores: servers that turn `-` into `_` (RFC 3875 section 4.1.18) can't tell them
+    /// apart.
     XForwardedAlike,
     /// Likewise Content-Length or Transfer-Encoding.
     FramingAlike,
 }
 
-const X_FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+/// What all of them begin with that are followed by nothing or by a hyphen.
+const X_FORWARDED: &str = "x-forwarded";
+/// By other names, what some proxies tell and some servers (IIS, Symfony and others) go by.
+const X_FORWARDED_OTHERS: [&str; 4] = ["x-original-uri", "x-original-url", "x-real-ip", "x-rewrite-url"];
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 impl Known {
     /// Which field this is a name of, in any case.
     pub(crate) fn of(name: &[u8]) -> Self {
-        // The length decides between at most two candidates.
+        // The length decides between at most three candidates.
         let candidates: &[(&[u8], Self)] = match name.len() {
             2 => &[(b"te", Self::Te)],
             4 => &[(b"host", Self::Host), (b"date", Self::Date)],
             6 => &[(b"expect", Self::Expect)],
             7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
-            9 => &[(b"forwarded", Self::Forwarded)],
+            9 => &[(b"forwarded", Self::Forwarded), (b"x-real-ip", Self::XRealIp)],
             10 => &[(b"connection", Self::Connection), (b"keep-alive", Self::KeepAlive)],
             12 => &[(b"max-forwards", Self::MaxForwards)],
             13 => &[(b"authorization", Self::Authorization)],
             14 => &[(b"content-length", Self::ContentLength), (b"http2-settings", Self::Http2Settings)],
             15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
-            16 => {
-                &[(b"proxy-connection", Self::ProxyConnection), (b"x-forwarded-host", Self::XForwardedHost)]
-            }
+            16 => &[
+                (b"proxy-connection", Self::ProxyConnection),
+                (b"x-forwarded-host", Self::XForwardedHost),
+                (b"x-forwarded-port", Self::XForwardedPort),
+            ],
             17 => &[
                 (b"transfer-encoding", Self::TransferEncoding),
                 (b"x-forwarded-proto", Self::XForwardedProto),
             ],
+            18 => &[(b"x-forwarded-prefix", Self::XForwardedPrefix)],
             _ => &[],
         };
         candidates
@@ -134,10 +146,34 @@ impl Known {
     fn of_unknown(name: &[u8]) -> Self {
         let is_alike = |known: &&str| is_named(known, name);
         match name {
-            [b'x' | b'X', ..] if X_FORWARDED.iter().any(is_alike) => Self::XForwardedAlike,
+            [b'x' | b'X', ..] => Self::of_extension(name),
             [b'c' | b'C' | b't' | b'T', ..] if FRAMING.iter().any(is_alike) => Self::FramingAlike,
             _ => Self::Other,
         }
+    }
+
+    fn of_extension(name: &[u8]) -> Self {
+        let (start, rest) = name.split_at(X_FORWARDED.len().min(name.len()));
+        let is_forwarded = is_named(X_FORWARDED, start) && matches!(rest, [] | [b'-' | b'_', ..]);
+        if !is_forwarded && !X_FORWARDED_OTHERS.iter().any(|other| is_named(other, name)) {
+            return Self::Other;
+        }
+        if name.contains(&b'_') { Self::XForwardedAlike } else { Self::XForwardedOther }
+    }
+
+    /// Whether it tells a server what a proxy in front of it knows of a request.
+    pub(crate) fn is_forwarded(self) -> bool {
+        matches!(
+            self,
+            Self::Forwarded
+                | Self::XForwardedFor
+                | Self::XForwardedHost
+                | Self::XForwardedPort
+                | Self::XForwardedPrefix
+                | Self::XForwardedProto
+                | Self::XForwardedOther
+                | Self::XRealIp
+        )
     }
 
     /// Whether the field never passes a proxy as it is.

@@ -2,8 +2,8 @@
 
 use super::edits::RequestEdits;
 use super::filter::Edits;
-use super::forwarded::Forwarded;
-use super::head::{Asked, BodyLength, Field, Known, RequestHead, ResponseHead, Version};
+use super::forwarded::{Forwarded, RealIp};
+use super::head::{Asked, BodyLength, Field, Known, RequestHead, ResponseHead, Version, is_named};
 use super::host::is_valid_authority;
 use super::reply::Reply;
 
@@ -25,6 +25,7 @@ pub(crate) struct OutgoingRequest<'a> {
     pub(crate) default_host: &'a str,
     pub(crate) edits: HeadEdits<'a>,
     pub(crate) forwarded: Option<Forwarded<'a>>,
+    pub(crate) real_ip: Option<RealIp>,
     /// What the proxy calls itself.
     pub(crate) via: Option<&'a str>,
 }
@@ -116,6 +117,17 @@ impl OutgoingRequest<'_> {
         Some((self.head.version.as_str().strip_prefix("HTTP/").unwrap_or_default(), name))
     }
 
+    /// Writes the fields that tell who asked, how and for what; one that a route or a filter sets or removes is theirs.
+    pub(crate) fn write_forwarded(&self, queue: &mut Vec<u8>) {
+        let is_told = |name: &[u8]| !self.edits.drops(name);
+        if let Some(forwarded) = self.forwarded {
+            forwarded.write(queue, &self.head.fields, self.bytes, is_told);
+        }
+        if let Some(real_ip) = self.real_ip.filter(|_| is_told(RealIp::NAME.as_bytes())) {
+            real_ip.write(queue);
+        }
+    }
+
     /// Whether the server learns what the client expects.
     pub(crate) fn tells_expectation(&self) -> bool {
         self.received().any(|field| field.known == Known::Expect)
@@ -132,7 +144,10 @@ impl OutgoingRequest<'_> {
                 // RFC 9110 section 10.1.1: of a client that can't be told to continue it is to be ignored.
                 Known::Expect => !self.head.version.knows_interims(),
                 Known::Trailer => self.head.body != BodyLength::Unknown,
-                known => self.forwarded.is_some_and(|forwarded| forwarded.drops(known)),
+                known => {
+                    self.forwarded.is_some_and(|forwarded| forwarded.drops(known))
+                        || self.real_ip.is_some() && is_named(RealIp::NAME, &self.bytes[field.name])
+                }
             };
             !is_ours && self.edits.pass(field, self.bytes)
         };

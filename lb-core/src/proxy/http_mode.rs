@@ -111,7 +111,7 @@ impl HttpFrontend {
         self
     }
 
-    /// Believes the X-Forwarded-For, -Proto and -Host of clients in these networks. Default: nobody's.
+    /// Believes the X-Forwarded fields of clients in these networks, and such as X-Real-IP. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.listening.trusted_proxies.extend(networks);

@@ -32,6 +32,7 @@ impl BackendBuilder {
             retries: 2,
             retry_budget: 0.2,
             forwarded: true,
+            real_ip: false,
             http2: false,
             tls: None,
             send_proxy: SendProxy::Off,
@@ -111,10 +112,18 @@ impl BackendBuilder {
         self
     }
 
-    /// Whether X-Forwarded-For, -Proto and -Host are set, and Forwarded of clients that nobody trusts is left out.
-    /// Default true.
+    /// Whether X-Forwarded-For, -Proto, -Host and -Port are set, and -Prefix where a route strips one; what clients that
+    /// nobody trusts say in these, in the other X-Forwarded fields, in Forwarded, X-Real-IP, X-Original-URL and X-Rewrite-URL
+    /// is left out then. Default true.
     pub fn forwarded(mut self, forwarded: bool) -> Self {
         self.definition.forwarded = forwarded;
+        self
+    }
+
+    /// Whether servers are told the client's address in X-Real-IP: who connected, or where that is a trusted proxy, the
+    /// last address in its X-Forwarded-For that is not one. Default: no.
+    pub fn real_ip(mut self, real_ip: bool) -> Self {
+        self.definition.real_ip = real_ip;
         self
     }
 

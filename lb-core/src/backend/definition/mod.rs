@@ -64,6 +64,7 @@ struct Definition {
     /// Invariant: once built from 0 to 1.
     retry_budget: f64,
     forwarded: bool,
+    real_ip: bool,
     http2: bool,
     tls: Option<Origination>,
     send_proxy: SendProxy,
@@ -120,9 +121,14 @@ impl Backend {
         self.definition.retry_budget
     }
 
-    /// Whether X-Forwarded-For, -Proto and -Host are set.
+    /// Whether X-Forwarded-For, -Proto, -Host and -Port are set.
     pub fn forwarded(&self) -> bool {
         self.definition.forwarded
+    }
+
+    /// Whether X-Real-IP is set.
+    pub fn real_ip(&self) -> bool {
+        self.definition.real_ip
     }
 
     /// Whether servers are spoken to in HTTP/2.
@@ -177,6 +183,7 @@ impl PartialEq for Definition {
             retries,
             retry_budget,
             forwarded,
+            real_ip,
             http2,
             tls,
             send_proxy,
@@ -193,6 +200,7 @@ impl PartialEq for Definition {
             && *retries == other.retries
             && *retry_budget == other.retry_budget
             && *forwarded == other.forwarded
+            && *real_ip == other.real_ip
             && *http2 == other.http2
             && *tls == other.tls
             && *send_proxy == other.send_proxy
@@ -223,6 +231,7 @@ mod tests {
             shop().retries(9),
             shop().retry_budget(0.9),
             shop().forwarded(false),
+            shop().real_ip(true),
             shop().http2(true),
             shop().send_proxy(SendProxy::V2),
             Backend::builder("other").server("web1:80").health(HealthCheck::http("/health")),

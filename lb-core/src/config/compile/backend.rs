@@ -23,6 +23,7 @@ pub(super) fn compile<'s>(
     let mut builder = balanced(Backend::builder(name), backend.balance)
         .servers(backend.servers.iter().map(|server| spec(server, &directory)))
         .forwarded(backend.forwarded)
+        .real_ip(backend.real_ip)
         .http2(backend.http2)
         .send_proxy(match backend.send_proxy {
             schema::SendProxy::Off => SendProxy::Off,

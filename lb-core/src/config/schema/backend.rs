@@ -16,6 +16,7 @@ pub(crate) struct Backend {
     #[serde(rename = "server", serialize_with = "by_name")]
     pub(crate) servers: Vec<At<Server>>,
     pub(crate) forwarded: bool,
+    pub(crate) real_ip: bool,
     pub(crate) http2: bool,
     pub(crate) send_proxy: SendProxy,
     pub(crate) retries: u32,
@@ -33,6 +34,7 @@ impl Default for Backend {
             balance: Balance::default(),
             servers: Vec::new(),
             forwarded: true,
+            real_ip: false,
             http2: false,
             send_proxy: SendProxy::default(),
             retries: 2,
@@ -55,6 +57,7 @@ impl Record for Backend {
             balance: keys.or("balance", default.balance),
             servers: servers(keys),
             forwarded: keys.or("forwarded", default.forwarded),
+            real_ip: keys.or("real_ip", default.real_ip),
             http2: keys.or("http2", default.http2),
             send_proxy: keys.or("send_proxy", default.send_proxy),
             retries: keys.or("retries", default.retries),

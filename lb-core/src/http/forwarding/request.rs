@@ -12,11 +12,11 @@ use crate::http::body::{SourceError, Transfer, TransferError};
 use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ServerEnd};
 use crate::http::exchange::{Exchange, Patience};
 use crate::http::filter::{Request, Verdict};
-use crate::http::forwarded::Forwarded;
+use crate::http::forwarded::{Forwarded, RealIp, client_of};
 use crate::http::head::{BodyLength, ResponseHead, Span, TargetForm};
 use crate::http::outgoing::{HeadEdits, OutgoingRequest};
 use crate::http::reply::Reply;
-use crate::http::route::Plan;
+use crate::http::route::{Plan, Rewrite};
 use crate::http::scratch::Scratch;
 use crate::net::Blocked;
 use crate::upstream::Upstream;
@@ -79,12 +79,6 @@ impl<C: ClientEnd> Exchange<'_, C> {
         self.make_values(plan.request_headers());
         let Scratch { request, request_edits, path, target, made, .. } = &mut *self.scratch;
         let bytes = self.client.head_bytes();
-        let forwarded = upstream.backend().forwarded().then(|| Forwarded {
-            client: self.peer.client.ip(),
-            scheme: self.client.scheme(self.peer.said.as_deref()),
-            host: &bytes[request.authority],
-            is_trusted: self.service.trusts(self.peer.client),
-        });
         target.clear();
         let is_connect = request.target.form == TargetForm::Authority;
         let is_rewritten = plan.rewrite().filter(|_| !is_connect).is_some_and(|rewrite| {
@@ -101,6 +95,19 @@ impl<C: ClientEnd> Exchange<'_, C> {
             }
             target.extend_from_slice(&bytes[request.target.path_and_query]);
         }
+        let backend = upstream.backend();
+        let prefix = plan.rewrite().filter(|_| is_rewritten).and_then(Rewrite::stripped);
+        let forwarded = backend.forwarded().then(|| Forwarded {
+            client: self.peer.client.ip(),
+            scheme: self.client.scheme(self.peer.said.as_deref()),
+            host: &bytes[request.authority],
+            prefix: prefix.unwrap_or_default(),
+            is_trusted: self.service.trusts(self.peer.client),
+        });
+        let trusted = &self.service.trusted_proxies;
+        let real_ip = backend
+            .real_ip()
+            .then(|| RealIp(client_of(self.peer.client.ip(), trusted, &request.fields, bytes)));
         let outgoing = OutgoingRequest {
             head: request,
             bytes,
@@ -108,6 +115,7 @@ impl<C: ClientEnd> Exchange<'_, C> {
             default_host: reached.lease.server().name(),
             edits: HeadEdits { route: plan.request_headers().with(made), filters: request_edits },
             forwarded,
+            real_ip,
             via: self.service.via.as_deref(),
         };
         let is_kept_waiting = request.expects_continue && !outgoing.tells_expectation();

@@ -17,7 +17,7 @@ pub(crate) fn request_encoder(head: &RequestHead) -> Encoder {
 
 /// Writes a request's head.
 pub(crate) fn encode_request(queue: &mut Vec<u8>, request: &OutgoingRequest<'_>) {
-    let OutgoingRequest { head, bytes, target, forwarded, .. } = *request;
+    let OutgoingRequest { head, bytes, target, .. } = *request;
     queue.reserve(bytes.len() + 256);
     queue.extend_from_slice(&bytes[head.method]);
     queue.push(b' ');
@@ -33,9 +33,7 @@ pub(crate) fn encode_request(queue: &mut Vec<u8>, request: &OutgoingRequest<'_>)
         queue.extend_from_slice(b"\r\n");
     }
     write_received(queue, bytes, request.received());
-    if let Some(forwarded) = forwarded {
-        forwarded.write(queue, &head.fields, bytes);
-    }
+    request.write_forwarded(queue);
     if let Some((version, name)) = request.via() {
         for part in ["via: ", version, " ", name, "\r\n"] {
             queue.extend_from_slice(part.as_bytes());

@@ -185,17 +185,10 @@ impl ConnectionOptions {
 /// Fields that `Connection` names are this hop's. Those that frame or route the message, or tell whose it is, are not its
 /// to take away (RFC 9110 section 7.6.1: a sender must not name a field intended for all recipients).
 fn mark_hop_by_hop(fields: &mut [Field], bytes: &[u8], name: &[u8]) {
-    if matches!(
-        Known::of(name),
-        Known::Host
-            | Known::ContentLength
-            | Known::TransferEncoding
-            | Known::Trailer
-            | Known::Forwarded
-            | Known::XForwardedFor
-            | Known::XForwardedHost
-            | Known::XForwardedProto
-    ) {
+    let known = Known::of(name);
+    let frames =
+        matches!(known, Known::Host | Known::ContentLength | Known::TransferEncoding | Known::Trailer);
+    if frames || known.is_forwarded() {
         return;
     }
     for field in fields.iter_mut().filter(|field| bytes[field.name].eq_ignore_ascii_case(name)) {

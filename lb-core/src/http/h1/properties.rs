@@ -70,6 +70,7 @@ fn send_request(head: &RequestHead, bytes: &[u8]) -> Option<Vec<u8>> {
         default_host: "server",
         edits,
         forwarded: None,
+        real_ip: None,
         via: None,
     };
     encode_request(&mut sent, &request);

@@ -324,11 +324,9 @@ fn head_of(
     let head = outgoing.head;
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 6);
     outgoing.received().for_each(|field| append_field(&mut fields, field, outgoing.bytes));
-    if let Some(forwarded) = outgoing.forwarded {
-        let mut lines = Vec::with_capacity(128);
-        forwarded.write(&mut lines, &head.fields, outgoing.bytes);
-        fields.extend(fields_of_lines(&lines));
-    }
+    let mut lines = Vec::with_capacity(256);
+    outgoing.write_forwarded(&mut lines);
+    fields.extend(fields_of_lines(&lines));
     if let Some((version, name)) = outgoing.via() {
         append(&mut fields, b"via", format!("{version} {name}").as_bytes());
     }

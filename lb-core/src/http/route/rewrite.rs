@@ -48,6 +48,11 @@ impl Rewrite {
         true
     }
 
+    /// What is taken off and replaced by nothing: where servers are to begin the paths that they tell clients.
+    pub(crate) fn stripped(&self) -> Option<&[u8]> {
+        (&*self.to == b"/" && !self.from.is_empty()).then_some(&*self.from)
+    }
+
     /// The rewritten path in two pieces.
     pub(super) fn parts<'a>(&'a self, received: &'a [u8], scratch: &mut Vec<u8>) -> Option<[&'a [u8]; 2]> {
         let received = if received.is_empty() { b"/" } else { received };
