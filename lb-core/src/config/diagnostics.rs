@@ -4,7 +4,7 @@
 //! edit. Each reads `FILE:LINE:COLUMN: what is wrong; what to do`, the form editors and terminals make clickable;
 //! lines and columns count from 1, columns in characters. They are sorted by file and position.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -22,11 +22,18 @@ pub struct Diagnostics {
     list: Vec<Diagnostic>,
     hash: String,
     log: LogSettings,
+    may_pass: bool,
 }
 
 impl Diagnostics {
-    pub(crate) fn new(list: Vec<Diagnostic>, hash: String, log: LogSettings) -> Self {
-        Self { list, hash, log }
+    /// Of `problems`, found in `sources`.
+    pub(crate) fn new(problems: &Problems, sources: &[Source], hash: String, log: LogSettings) -> Self {
+        Self { list: problems.diagnostics(sources), hash, log, may_pass: problems.may_pass.get() }
+    }
+
+    /// Whether a cause lies outside the text, in another file or in the system, and may pass without the text changing.
+    pub fn may_pass(&self) -> bool {
+        self.may_pass
     }
 
     /// The problems, sorted by file and position.
@@ -125,6 +132,8 @@ impl<T: Serialize> Serialize for At<T> {
 pub(crate) struct Problems {
     wrong: RefCell<Vec<Problem>>,
     odd: RefCell<Vec<Problem>>,
+    /// Whether one of what is wrong is not in the text.
+    may_pass: Cell<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -147,6 +156,18 @@ impl Problems {
             Some((what, remedy)) => self.wrong(place, what, remedy),
             None => self.wrong(place, message, "correct it"),
         }
+    }
+
+    /// Likewise of what lies outside the text: a file that it names, a name that it wants looked up.
+    pub(crate) fn outside(&self, place: Place, error: impl fmt::Display) {
+        self.may_pass.set(true);
+        self.said(place, error);
+    }
+
+    /// Notes a file of the configuration that can't be read.
+    pub(crate) fn unreadable(&self, place: Place, error: impl fmt::Display, remedy: impl fmt::Display) {
+        self.may_pass.set(true);
+        self.syntax(place, format_args!("cannot be read: {error}"), remedy);
     }
 
     /// Notes text that is not TOML. Hides what else would be said about the same line: a consequence, mostly.

@@ -21,13 +21,12 @@ pub(crate) fn read(path: &Path, problems: &Problems) -> Vec<Source> {
             }
         }
         Err(error) => {
-            sources.push(Source::new(path.to_owned(), Vec::new()));
-            let place = Place { file: 0, offset: 0 };
-            problems.syntax(place, format_args!("cannot be read: {error}"), remedy(&error));
+            sources.push(Source::unread(path.to_owned()));
+            problems.unreadable(Place { file: 0, offset: 0 }, &error, remedy(&error));
         }
     }
     if sources.is_empty() {
-        sources.push(Source::new(path.to_owned(), Vec::new()));
+        sources.push(Source::unread(path.to_owned()));
         let place = Place { file: 0, offset: 0 };
         problems.syntax(place, "the directory holds no *.toml file", "add one, or name a file");
     }
@@ -68,8 +67,8 @@ fn read_file(path: PathBuf, file: usize, problems: &Problems) -> Source {
         Ok(bytes) => Source::new(path, bytes),
         Err(error) => {
             let place = Place { file, offset: 0 };
-            problems.syntax(place, format_args!("cannot be read: {error}"), remedy(&error));
-            Source::new(path, Vec::new())
+            problems.unreadable(place, &error, remedy(&error));
+            Source::unread(path)
         }
     }
 }

@@ -107,7 +107,7 @@ fn load_sources(
     let schema::Log { level, format, access } = config.log;
     let log = LogSettings { level, format, access: access.0 };
     if !problems.is_empty() {
-        return Err(Diagnostics::new(problems.diagnostics(&sources), hash, log));
+        return Err(Diagnostics::new(problems, &sources, hash, log));
     }
     Ok(Loaded {
         builder,

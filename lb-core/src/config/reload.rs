@@ -3,13 +3,17 @@
 //! A reload is all or nothing: read, check, build, bind, swap. Whatever fails, what runs goes on, and the reason is
 //! in the log, on the status page and in `lb_config_reloads_total`. One reload runs at a time; signals, `POST
 //! /api/reload` and changes of the files all come through here.
+//!
+//! A text does not become right by being tried again. What it names may: a certificate that comes a second later, a port
+//! that another process gives up. Such a refusal is tried again by and by, and told again when it is another one.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Duration, Instant};
 
 use super::watch::blocking;
 use super::{Diagnostics, Loaded, LogSettings, Summary, Watch, load};
@@ -44,6 +48,7 @@ struct Following {
     handle: Handle,
     env: Box<Environment>,
     finish: Box<Finish>,
+    attempt: watch::Sender<Attempt>,
 }
 
 type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -53,9 +58,24 @@ type Finish = dyn Fn(ProxyBuilder, LogSettings) -> ProxyBuilder + Send + Sync;
 struct State {
     /// What the proxy runs.
     running: Summary,
-    /// The hash of what was tried last: it does not become right by being tried again.
-    tried: String,
+    /// Why the last attempt was refused, if it was.
+    refusal: Option<String>,
 }
+
+/// What was tried last.
+#[derive(Clone, Debug)]
+struct Attempt {
+    /// The hash of it.
+    hash: String,
+    /// When it is to be tried again, if it may pass then.
+    again: Option<Instant>,
+}
+
+/// Until a refusal that may pass is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// But so many times as long as trying takes at least.
+const SPARING: u32 = 20;
 
 /// How many changes of one reload are logged one by one; those beyond are counted.
 const LOGGED: usize = 50;
@@ -74,9 +94,11 @@ impl Reloader {
         env: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         finish: impl Fn(ProxyBuilder, LogSettings) -> ProxyBuilder + Send + Sync + 'static,
     ) -> Self {
-        let following = Following { path: path.into(), handle, env: Box::new(env), finish: Box::new(finish) };
+        let attempt = watch::Sender::new(Attempt { hash: running.hash().to_owned(), again: None });
+        let following =
+            Following { path: path.into(), handle, env: Box::new(env), finish: Box::new(finish), attempt };
         following.show(&running, None);
-        let state = State { tried: running.hash().to_owned(), running };
+        let state = State { running, refusal: None };
         let reloader = Self { following: Arc::new(following), state: Arc::new(Mutex::new(state)) };
         reloader.answer_admin();
         reloader
@@ -90,10 +112,64 @@ impl Reloader {
     /// When the new configuration can't run; the one from before goes on.
     pub async fn reload(&self) -> Result<Vec<String>, ReloadError> {
         let mut state = self.state.lock().await;
+        let result = self.attempt(&mut state).await;
+        self.tell(&mut state, &result);
+        result
+    }
+
+    /// Reloads whenever the files change, for as long as it is awaited, and where a refusal may have passed. What comes
+    /// of it is logged.
+    pub async fn watch(&self) {
+        let mut attempts = self.following.attempt.subscribe();
+        let mut watch = Watch::new(&self.following.path, attempts.borrow().hash.clone());
+        loop {
+            // Others reload too: what is known is what was tried last, whoever did.
+            let Attempt { hash, again } = attempts.borrow_and_update().clone();
+            watch.follow(Vec::new(), hash);
+            tokio::select! {
+                () = watch.changed() => {
+                    // A signal may have been faster, or be at it.
+                    drop(self.state.lock().await);
+                    if self.following.attempt.borrow().hash != watch.hash() {
+                        // Logged, counted and shown already.
+                        let _ = self.reload().await;
+                    }
+                }
+                _ = attempts.changed() => {}
+                () = due(again) => self.try_again().await,
+            }
+        }
+    }
+
+    /// Tries what was refused once more, and tells what came of it if that is another thing.
+    async fn try_again(&self) {
+        let mut state = self.state.lock().await;
+        let again = self.following.attempt.borrow().again;
+        // A signal may have been faster.
+        if again.is_none_or(|again| again > Instant::now()) {
+            return;
+        }
+        let result = self.attempt(&mut state).await;
+        let refusal = result.as_ref().err().map(ToString::to_string);
+        if refusal.is_none() || refusal != state.refusal {
+            self.tell(&mut state, &result);
+        }
+    }
+
+    async fn attempt(&self, state: &mut State) -> Result<Vec<String>, ReloadError> {
+        let started = Instant::now();
+        let (hash, result) = self.apply(state).await;
+        let may_pass = result.as_ref().is_err_and(ReloadError::may_pass);
+        let again = may_pass.then(|| Instant::now() + AGAIN.max(started.elapsed() * SPARING));
+        self.following.attempt.send_replace(Attempt { hash, again });
+        result
+    }
+
+    /// Logs, counts and shows what came of a reload.
+    fn tell(&self, state: &mut State, result: &Result<Vec<String>, ReloadError>) {
         let following = &self.following;
-        let result = self.apply(&mut state).await;
         let now = SystemTime::now();
-        match &result {
+        match result {
             Ok(changes) => {
                 log_changes(changes);
                 following.handle.metrics().reload_succeeded(now);
@@ -103,37 +179,29 @@ impl Reloader {
                 following.handle.metrics().reload_failed();
             }
         }
-        let result_shown = result.as_ref().map(|changes| sentence(changes)).map_err(ToString::to_string);
-        following.show(&state.running, Some(ReloadStatus { at: now, result: result_shown }));
-        result
+        let shown = result.as_ref().map(|changes| sentence(changes)).map_err(ToString::to_string);
+        state.refusal = shown.as_ref().err().cloned();
+        following.show(&state.running, Some(ReloadStatus { at: now, result: shown }));
     }
 
-    /// Reloads whenever the files change, for as long as it is awaited. What comes of it is logged.
-    pub async fn watch(&self) {
-        let mut watch = Watch::new(&self.following.path, self.state.lock().await.tried.clone());
-        loop {
-            watch.changed().await;
-            // A signal may have been faster.
-            if self.state.lock().await.tried != watch.hash() {
-                // Logged, counted and shown already.
-                let _ = self.reload().await;
-            }
-        }
-    }
-
-    async fn apply(&self, state: &mut State) -> Result<Vec<String>, ReloadError> {
+    /// The hash of what was read, and what came of it.
+    async fn apply(&self, state: &mut State) -> (String, Result<Vec<String>, ReloadError>) {
         let following = Arc::clone(&self.following);
         // Ten thousand routes are some tens of milliseconds, and names to listen on are looked up.
-        let loaded = blocking(move || load(&following.path, &following.env)).await;
-        let tried = loaded.as_ref().map_or_else(Diagnostics::hash, |loaded| loaded.summary.hash());
-        state.tried = tried.to_owned();
-        let Loaded { builder, log, summary, warnings, .. } = loaded?;
-        for warning in warnings {
-            tracing::warn!(%warning, "configuration");
+        match blocking(move || load(&following.path, &following.env)).await {
+            Ok(loaded) => (loaded.summary.hash().to_owned(), self.run(loaded, state).await),
+            Err(problems) => (problems.hash().to_owned(), Err(problems.into())),
         }
+    }
+
+    async fn run(&self, loaded: Loaded, state: &mut State) -> Result<Vec<String>, ReloadError> {
+        let Loaded { builder, log, summary, warnings, .. } = loaded;
         if summary.hash() != state.running.hash() {
             let snapshot = (self.following.finish)(builder, log).snapshot()?;
             self.following.handle.apply(snapshot).await?;
+        }
+        for warning in warnings {
+            tracing::warn!(%warning, "configuration");
         }
         let (old, new) = (state.running.clone(), summary.clone());
         let changes = blocking(move || new.changes_since(&old)).await;
@@ -156,6 +224,25 @@ impl Reloader {
                 Ok(sentence(&changes))
             }
         });
+    }
+}
+
+impl ReloadError {
+    /// Whether a cause lies outside the configuration's text, and may pass without it changing.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Config(problems) => problems.may_pass(),
+            Self::Bind(_) => true,
+            Self::Build(_) => false,
+        }
+    }
+}
+
+/// Waits until then; for ever, if that is never.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -295,6 +382,76 @@ mod tests {
         }
         let metrics = running.proxy.handle().encode_metrics().unwrap();
         assert!(metrics.contains("lb_config_reloads_total{result=\"error\"} 4"), "{metrics}");
+    }
+
+    /// Follows the files until what is to come has come.
+    async fn follow_until(running: &Running, what: &str, has_come: impl Fn() -> bool) {
+        let reloader = running.reloader.clone();
+        let following = tokio::spawn(async move { reloader.watch().await });
+        let seen = async {
+            while !has_come() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(FAR, seen).await.expect(what);
+        following.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_port_that_is_given_up_is_taken_without_a_change_of_the_text() {
+        let running = run(&text("\"127.0.0.1:1\"", "")).await;
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let more = format!("[frontend.more]\nlisten = \"{address}\"\nbackend = \"shop\"\n");
+        write(&running.path(), &text("\"127.0.0.1:2\"", &more));
+        running.reloader.reload().await.unwrap_err();
+        let refusals = || running.proxy.handle().encode_metrics().unwrap();
+        assert!(refusals().contains("lb_config_reloads_total{result=\"error\"} 1"));
+        drop(taken);
+        follow_until(&running, "the port is taken", || running.servers() == ["127.0.0.1:2"]).await;
+        assert!(refusals().contains("lb_config_reloads_total{result=\"error\"} 1"), "told once");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_certificate_that_comes_later_is_taken_without_a_change_of_the_text() {
+        let running = run(&text("\"127.0.0.1:1\"", "")).await;
+        let key = rcgen::KeyPair::generate().unwrap();
+        let site =
+            rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let at = |name: &str| running.dir.path().join(name);
+        let tls = "[frontend.web.tls]\ncertificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n";
+        write(&running.path(), &text("\"127.0.0.1:2\"", tls));
+        fs::write(at("a.key"), key.serialize_pem()).unwrap();
+        assert!(running.reloader.reload().await.unwrap_err().may_pass());
+        fs::write(at("a.pem"), site.pem()).unwrap();
+        follow_until(&running, "the certificate is taken", || running.servers() == ["127.0.0.1:2"]).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_wrong_in_the_text_itself_is_not_tried_again() {
+        let running = run(&text("\"127.0.0.1:1\"", "")).await;
+        for wrong in ["[frontend", &text("\"127.0.0.1:2\"", "retries = -1")] {
+            write(&running.path(), wrong);
+            assert!(!running.reloader.reload().await.unwrap_err().may_pass(), "{wrong}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_text_that_is_written_back_behind_a_signal_runs_again() {
+        let (a, b) = (text("\"127.0.0.1:1\"", ""), text("\"127.0.0.1:2\"", ""));
+        let running = run(&a).await;
+        let reloader = running.reloader.clone();
+        let following = tokio::spawn(async move { reloader.watch().await });
+        write(&running.path(), &b);
+        running.reloader.reload().await.unwrap();
+        write(&running.path(), &a);
+        let seen = async {
+            while running.servers() != ["127.0.0.1:1"] {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(FAR, seen).await.expect("the first text runs");
+        following.abort();
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
-    /// What the hash covers: the bytes on disk, also when they are not UTF-8.
-    bytes: Vec<u8>,
+    /// What the hash covers: the bytes on disk, also when they are not UTF-8. `None`: they can't be read.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Source {
@@ -16,12 +16,17 @@ impl Source {
         let text = String::from_utf8_lossy(&bytes);
         // Windows editors begin a file with a byte order mark; it is no character of the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
-        Self { path, text, bytes }
+        Self { path, text, bytes: Some(bytes) }
+    }
+
+    /// Stands for what can't be read.
+    pub(crate) fn unread(path: PathBuf) -> Self {
+        Self { path, text: String::new(), bytes: None }
     }
 
     /// As it is on disk.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn line_starts(&self) -> Vec<usize> {
@@ -52,7 +57,16 @@ pub(crate) fn content_hash<'a>(contents: impl IntoIterator<Item = &'a [u8]>) -> 
 
 /// [`content_hash`] of what was read.
 pub(crate) fn hash_of(sources: &[Source]) -> String {
-    content_hash(sources.iter().map(|source| source.bytes.as_slice()))
+    hash_read(sources.iter().map(|source| source.bytes.as_deref()))
+}
+
+/// [`content_hash`] of contents, unless there are none or one can't be read: that is a state of its own.
+pub(crate) fn hash_read<'a>(contents: impl Iterator<Item = Option<&'a [u8]>>) -> String {
+    let contents: Option<Vec<&[u8]>> = contents.collect();
+    match contents {
+        Some(contents) if !contents.is_empty() => content_hash(contents),
+        _ => "unreadable".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -130,13 +130,13 @@ impl Owner<'_> {
     }
 }
 
-/// What `stat` says of a file: when, how long and which it is. `None`: it is not there.
-type Stamp = (PathBuf, Option<(SystemTime, u64, u64)>);
+/// What `stat` says of a file: when it or its mode changed (ctime), how long and which it is. `None`: it is not there.
+type Stamp = (PathBuf, Option<(i64, i64, u64, u64)>);
 
 async fn stamps(watched: &impl Watched) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
-        let metadata = fs::metadata(&path).ok();
-        let stamp = metadata.and_then(|found| Some((found.modified().ok()?, found.len(), found.ino())));
+        let found = fs::metadata(&path).ok();
+        let stamp = found.map(|found| (found.ctime(), found.ctime_nsec(), found.len(), found.ino()));
         (path, stamp)
     };
     blocking(watched, move |watched| watched.paths().into_iter().map(stamp).collect())

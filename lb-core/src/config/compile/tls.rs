@@ -52,7 +52,7 @@ pub(super) fn termination<'s>(
             for (part, problem) in error.problems() {
                 // That there is none is said where they should be.
                 if !matches!(problem, TlsProblem::None) {
-                    problems.said(place(*part), problem);
+                    problems.outside(place(*part), problem);
                 }
             }
             None
@@ -100,7 +100,7 @@ pub(super) fn origination<'s>(
     };
     let refused = |error: TlsError| {
         for (part, problem) in error.problems() {
-            problems.said(place(*part).unwrap_or(tls.place), problem);
+            problems.outside(place(*part).unwrap_or(tls.place), problem);
         }
     };
     let origination = builder.build().map_err(refused).ok()?;

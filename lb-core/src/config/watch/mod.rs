@@ -5,8 +5,9 @@
 //! empty. Should a writer pause for longer, the load fails, the old configuration goes on, and the rest of the write
 //! is the next change.
 //!
-//! Two things say when to look: events of the file system (`eyes`), which come at once, and the files' modification
-//! times every two seconds, for network file systems and bind mounts, where events don't come.
+//! Two things say when to look: events of the file system (`eyes`), which come at once, and the times at which the
+//! files or their modes changed (ctime) every two seconds, for network file systems and bind mounts, where events don't
+//! come.
 //!
 //! Files are read on tokio's blocking threads: a hanging network file system must not stop health checks.
 
@@ -15,13 +16,13 @@ mod eyes;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
 use self::eyes::{Eyes, Places};
 use super::files::{files_of, read_bytes};
-use super::source::content_hash;
+use super::source::hash_read;
 
 /// Watches what a configuration was read from.
 ///
@@ -50,7 +51,7 @@ pub struct Watch {
     eyes: Eyes,
 }
 
-/// How often modification times are looked at.
+/// How often those times are looked at.
 const POLL: Duration = Duration::from_secs(2);
 /// How long a content must hold to be reported.
 const QUIET: Duration = Duration::from_millis(50);
@@ -105,8 +106,9 @@ impl Watch {
     }
 }
 
-/// What `stat` says of a file: its own name, and when, how long and which it is. `None`: it is not there.
-type Stamp = (PathBuf, Option<(SystemTime, u64, u64)>);
+/// What `stat` says of a file: its own name, and when (in seconds and nanoseconds), how long and which it is. `None`: it
+/// is not there.
+type Stamp = (PathBuf, Option<(i64, i64, u64, u64)>);
 
 async fn stamps_changed(source: &Path, named: &[PathBuf], before: Vec<Stamp>) {
     loop {
@@ -120,20 +122,17 @@ async fn stamps_changed(source: &Path, named: &[PathBuf], before: Vec<Stamp>) {
 
 fn stamps(source: &Path, named: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
-        let metadata = fs::metadata(&path).ok();
-        let stamp =
-            metadata.and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), metadata.ino())));
+        let found = fs::metadata(&path).ok();
+        let stamp = found.map(|found| (found.ctime(), found.ctime_nsec(), found.len(), found.ino()));
         (path, stamp)
     };
     all_files(source, named).into_iter().map(stamp).collect()
 }
 
-/// The hash of the content now; as the loader's where every file can be read.
+/// The hash of the content now, as the loader's.
 fn hash_now(source: &Path, named: &[PathBuf]) -> String {
-    let contents: Option<Vec<Vec<u8>>> =
-        all_files(source, named).iter().map(|path| read_bytes(path).ok()).collect();
-    contents
-        .map_or_else(|| "unreadable".to_owned(), |contents| content_hash(contents.iter().map(Vec::as_slice)))
+    let contents: Vec<_> = all_files(source, named).iter().map(|path| read_bytes(path).ok()).collect();
+    hash_read(contents.iter().map(Option::as_deref))
 }
 
 fn all_files(source: &Path, named: &[PathBuf]) -> Vec<PathBuf> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
+use crate::config::source::content_hash;
 
 const FAR: Duration = Duration::from_secs(20);
 
@@ -202,5 +203,31 @@ async fn the_poll_alone_notices_each_way() {
         // Longer than the old one: a file system's clock may stand still between two writes.
         change(&path, "longer");
         timeout(FAR, stamps_changed(&path, &[], before)).await.expect(what);
+    }
+}
+
+#[test]
+fn a_mode_that_changes_is_noticed() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.toml");
+    fs::write(&path, "0").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    let before = stamps(&path, &[]);
+    // A file system's clock may stand still between two changes.
+    while stamps(&path, &[]) == before {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn what_can_not_be_read_is_the_same_to_the_loader() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    for name in ["empty", "missing.toml"] {
+        let path = dir.path().join(name);
+        let refused = crate::config::load(&path, |_| None).unwrap_err();
+        assert_eq!(refused.hash(), hash_now(&path, &[]), "{name}");
     }
 }
