@@ -122,3 +122,19 @@ fn the_time_for_draining_is_bounded() {
     assert!(ended.stderr.contains("ran out"), "{}", ended.stderr);
     drop(slow.join().unwrap());
 }
+
+#[test]
+fn the_file_of_a_unix_socket_goes_with_its_listener() {
+    let server = Server::start("web1");
+    let config = Config::new(&shop(&[&server]).replacen(
+        "[frontend.web]\nlisten = \"127.0.0.1:0\"",
+        "[frontend.web]\nlisten = [\"127.0.0.1:0\", \"unix:lb.sock\"]",
+        1,
+    ));
+    let lb = Lb::run(&config.path());
+    let socket = config.dir.path().join("lb.sock");
+    assert!(socket.exists());
+    lb.signal(Signal::TERM);
+    assert_eq!(lb.ended().code, Some(0));
+    assert!(!socket.exists());
+}

@@ -57,6 +57,43 @@ fn idle_connections_are_closed_at_once() {
 }
 
 #[test]
+fn idle_clients_at_the_limit_are_closed_and_who_waits_behind_them_is_served() {
+    let origin = Origin::named("web1");
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let frontend = Frontend::http("web").listen("127.0.0.1:0").max_connections(3).backend(&shop);
+    let mut proxy = Running::start(Proxy::builder().frontend(frontend));
+    let mut clients: Vec<_> = (0..3).map(|_| proxy.client("web")).collect();
+    for client in &mut clients {
+        assert_eq!(client.send(GET).response().text(), "web1");
+    }
+    let mut waiting = proxy.client("web");
+    waiting.send(GET);
+    proxy.begin_drain();
+    let response = waiting.response();
+    assert_eq!((response.text().as_str(), response.field("connection")), ("web1", Some("close")));
+    clients.iter_mut().for_each(|client| client.expect_closed());
+    proxy.wait_drained();
+}
+
+#[test]
+fn who_waits_behind_a_busy_client_at_the_limit_is_not_waited_for() {
+    let origin = told(ok(b"late"));
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let frontend = Frontend::http("web").listen("127.0.0.1:0").max_connections(1).backend(&shop);
+    let mut proxy = Running::start(Proxy::builder().frontend(frontend));
+    let mut busy = proxy.client("web");
+    busy.send(GET);
+    eventually("the request is at the server", || origin.connections() == 1);
+    let mut waiting = proxy.client("web");
+    waiting.send(GET);
+    proxy.begin_drain();
+    assert_eq!(waiting.until_closed().0, b"");
+    origin.tell();
+    assert_eq!(busy.response().text(), "late");
+    proxy.wait_drained();
+}
+
+#[test]
 fn a_connection_that_was_accepted_last_is_still_served() {
     let origin = Origin::named("web1");
     let mut proxy = Running::in_front_of(&origin);

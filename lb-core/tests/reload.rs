@@ -299,3 +299,176 @@ fn a_server_killed_and_restarted_under_load_costs_nothing_that_may_be_repeated()
         has_answered("web2");
     });
 }
+
+/// A frontend `web` that listens at these addresses, in front of `origin`.
+fn listening(name: &str, addresses: &[&str], origin: &Origin) -> ProxyBuilder {
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let frontend = Frontend::http(name).backend(&shop);
+    Proxy::builder().frontend(addresses.iter().fold(frontend, |frontend, address| frontend.listen(*address)))
+}
+
+#[test]
+fn an_address_becomes_wider_and_narrower_again_without_a_gap() {
+    let origin = Origin::named("web1");
+    for (narrow, wide) in [("127.0.0.1", "0.0.0.0"), ("[::1]", "[::]")] {
+        let first = listening("web", &[&format!("{narrow}:0")], &origin);
+        let proxy = Running::start_with(first, Workers::Threads(2));
+        let address = proxy.address("web");
+        let port = address.rsplit(':').next().unwrap();
+        let served = AtomicUsize::new(0);
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _ends_the_clients = OnDrop(|| is_over.store(true, Ordering::SeqCst));
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::SeqCst) {
+                        let mut client = Wire::connect(&address);
+                        assert_eq!(client.send(GET).response().text(), "web1");
+                        served.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            for turn in 0..10 {
+                let before = served.load(Ordering::SeqCst);
+                let ip = if turn % 2 == 0 { wide } else { narrow };
+                proxy.apply(listening("web", &[&format!("{ip}:{port}")], &origin));
+                eventually("clients go on", || served.load(Ordering::SeqCst) > before + 10);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_listener_that_was_removed_can_be_added_again_at_once() {
+    let origin = Origin::named("web1");
+    let proxy = Running::start(listening("web", &["127.0.0.1:0", "127.0.0.2:0"], &origin));
+    let addresses = proxy.handle().addresses("web");
+    let exact: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    for _ in 0..5 {
+        proxy.apply(listening("web", &exact, &origin));
+        proxy.apply(listening("web", &exact[..1], &origin));
+    }
+}
+
+#[test]
+fn connections_of_a_removed_address_finish_and_others_stay() {
+    let origin = Origin::named("web1");
+    let proxy = Running::start(listening("web", &["127.0.0.1:0", "127.0.0.2:0"], &origin));
+    let addresses = proxy.handle().addresses("web");
+    let mut clients: Vec<_> = addresses.iter().map(|address| Wire::connect(address)).collect();
+    for client in &mut clients {
+        assert_eq!(client.send(GET).response().text(), "web1");
+    }
+    proxy.apply(listening("web", &["127.0.0.1:0"], &origin));
+    clients[1].expect_closed();
+    assert_eq!(clients[0].send(GET).response().text(), "web1");
+}
+
+#[test]
+fn connections_of_a_removed_address_are_closed_when_the_time_for_draining_has_run_out() {
+    let origin = Origin::scripted(echo);
+    let rows = || Backend::builder("rows").server(origin.address()).build().unwrap();
+    let frontend = |addresses: &[&str]| {
+        let frontend = Frontend::tcp("db").backend(&rows());
+        Proxy::builder()
+            .frontend(addresses.iter().fold(frontend, |frontend, address| frontend.listen(*address)))
+    };
+    let proxy = Running::start(frontend(&["127.0.0.1:0", "127.0.0.2:0"]));
+    let addresses = proxy.handle().addresses("db");
+    let mut tunnels: Vec<_> = addresses.iter().map(|address| Wire::connect(address)).collect();
+    for tunnel in &mut tunnels {
+        assert_eq!(tunnel.send("x").exactly(1), b"x");
+    }
+    let snapshot = frontend(&["127.0.0.1:0"]).drain_timeout(Duration::from_millis(50)).snapshot().unwrap();
+    let handle = proxy.handle().clone();
+    proxy.block_on(async move { handle.apply(snapshot).await }).unwrap();
+    tunnels[1].until_closed();
+    assert_eq!(tunnels[0].send("y").exactly(1), b"y");
+}
+
+#[test]
+fn a_frontend_that_is_only_renamed_keeps_its_connections_and_its_ports() {
+    let origin = Origin::named("web1");
+    let proxy = Running::start(listening("web", &["127.0.0.1:0"], &origin));
+    let address = proxy.address("web");
+    let mut client = proxy.client("web");
+    assert_eq!(client.send(GET).response().text(), "web1");
+    proxy.apply(listening("shop", &["127.0.0.1:0"], &origin));
+    assert_eq!(proxy.address("shop"), address);
+    let response = client.send(GET).response();
+    assert_eq!((response.text().as_str(), response.field("connection")), ("web1", None));
+    proxy.log().wait_for(2);
+    assert_eq!(proxy.metric("lb_requests_total{frontend=\"shop\",backend=\"shop\",code=\"2xx\"}"), 1.0);
+}
+
+#[test]
+fn the_file_of_a_unix_socket_has_the_mode_that_is_asked_for_and_goes_with_its_listener() {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixStream;
+
+    let origin = Origin::named("web1");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lb.sock");
+    let unix = format!("unix:{}", path.display());
+    let with_mode = |mode| {
+        let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+        let access = lb_core::proxy::SocketAccess::new().mode(mode);
+        let frontend =
+            Frontend::http("web").listen("127.0.0.1:0").listen(unix.as_str()).socket_access(access);
+        Proxy::builder().frontend(frontend.backend(&shop))
+    };
+    let mode = || std::fs::metadata(&path).unwrap().mode() & 0o777;
+    let mut proxy = Running::start(with_mode(0o660));
+    assert_eq!(mode(), 0o660);
+    proxy.apply(with_mode(0o606));
+    assert_eq!(mode(), 0o606);
+    UnixStream::connect(&path).unwrap();
+    proxy.apply(listening("web", &["127.0.0.1:0"], &origin));
+    assert!(!path.exists());
+    proxy.apply(with_mode(0o600));
+    UnixStream::connect(&path).unwrap();
+    proxy.wait_drained();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_name_in_the_abstract_namespace_is_listened_on_and_reached() {
+    let origin = Origin::named("web1");
+    let name = format!("unix:@lb-core-reload-{}", std::process::id());
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let inner = Backend::builder("inner").server(name.as_str()).build().unwrap();
+    let proxy = Running::start(
+        Proxy::builder()
+            .frontend(Frontend::http("inner").listen(name.as_str()).backend(&shop))
+            .frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&inner)),
+    );
+    assert_eq!(proxy.client("web").send(GET).response().text(), "web1");
+}
+
+#[test]
+fn a_reload_that_moves_or_removes_the_admin_listener_is_answered() {
+    const RELOAD: &str = "POST /api/reload HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const ALIVE: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let origin = Origin::named("web1");
+    for stays in [true, false] {
+        let web = || listening("web", &["127.0.0.1:0"], &origin);
+        let proxy = Running::start(web().admin("127.0.0.1:0".parse().unwrap()));
+        let admin = proxy.handle().admin_address().unwrap();
+        let wide = std::net::SocketAddr::from(([0, 0, 0, 0], admin.port()));
+        let next = if stays { web().admin(wide) } else { web() };
+        let (handle, snapshot) = (proxy.handle().clone(), next.snapshot().unwrap());
+        proxy.handle().on_reload(move || {
+            let (handle, snapshot) = (handle.clone(), snapshot.clone());
+            async move {
+                handle.apply(snapshot).await.map_or_else(|e| Err(e.to_string()), |()| Ok("applied".into()))
+            }
+        });
+        let mut client = Wire::connect(&admin.to_string());
+        assert_eq!(client.send(RELOAD).response().text(), "applied\n");
+        if stays {
+            assert_eq!(Wire::connect(&admin.to_string()).send(ALIVE).response().status(), 200);
+        } else {
+            eventually("nothing listens there any more", || std::net::TcpStream::connect(admin).is_err());
+        }
+    }
+}

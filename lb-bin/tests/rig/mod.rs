@@ -271,7 +271,7 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> std::io:
     stream.set_read_timeout(Some(DEADLINE))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

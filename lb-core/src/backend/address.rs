@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -29,7 +29,7 @@ pub enum Address {
         /// Never zero.
         port: u16,
     },
-    /// The path of a Unix stream socket.
+    /// The path of a Unix stream socket; one that begins with NUL is a name in the abstract namespace (unix(7)).
     Unix(PathBuf),
 }
 
@@ -112,18 +112,33 @@ impl fmt::Display for Address {
         match self {
             Self::Socket(addr) => addr.fmt(f),
             Self::Name { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) => UnixName(path).fmt(f),
+        }
+    }
+}
+
+/// A Unix socket's address as configuration writes it: `unix:/run/app.sock`, or `unix:@app` of an abstract name.
+pub(super) struct UnixName<'a>(pub(super) &'a Path);
+
+impl fmt::Display for UnixName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_str().and_then(|path| path.strip_prefix('\0')) {
+            Some(name) => write!(f, "unix:@{name}"),
+            None => write!(f, "unix:{}", self.0.display()),
         }
     }
 }
 
 fn unix(text: &str, path: &str) -> Result<Address, AddressError> {
     // unix(7): sun_path holds 108 bytes on Linux, the final NUL included.
-    let is_usable = !path.is_empty() && path.len() <= 107 && !path.contains('\0');
+    let is_usable = !path.is_empty() && path != "@" && path.len() <= 107 && !path.contains('\0');
     if !is_usable {
         return Err(AddressError::BadPath(text.to_owned()));
     }
-    Ok(Address::Unix(PathBuf::from(path)))
+    Ok(Address::Unix(match path.strip_prefix('@') {
+        Some(name) => PathBuf::from(format!("\0{name}")),
+        None => PathBuf::from(path),
+    }))
 }
 
 fn port_number(text: &str) -> Option<u16> {
@@ -160,6 +175,7 @@ mod tests {
             ("shop_web-1.internal.:65535", name("shop_web-1.internal.", 65535)),
             ("localhost:1", name("localhost", 1)),
             ("unix:/run/app.sock", Address::Unix("/run/app.sock".into())),
+            ("unix:@app", Address::Unix("\0app".into())),
         ];
         for (text, expected) in cases {
             let parsed: Address = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));

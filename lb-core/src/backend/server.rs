@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use super::address::UnixName;
 use super::ejection::Failures;
 
 /// One address that serves. Lives as long as anybody uses it, over reloads too; all workers share it.
@@ -30,7 +31,7 @@ pub struct Server {
 pub enum ServerAddress {
     /// An IP address and port.
     Tcp(SocketAddr),
-    /// The path of a Unix stream socket.
+    /// The path of a Unix stream socket, or behind a NUL an abstract name.
     Unix(Arc<Path>),
 }
 
@@ -118,7 +119,7 @@ impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) => UnixName(path).fmt(f),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::diagnostics::{At, Place, Problems, quoted};
 use super::hints::suggestion;
 use super::schema::{Action, Config, Frontend, ListenAddress, Mode, Path, Route};
+use crate::sys::{self, Claims};
 
 /// Checks the parts against each other. `is_whole`: every file was TOML to its end; otherwise what seems absent may
 /// stand in the lost part.
@@ -32,6 +33,7 @@ pub(crate) fn check(config: &Config, is_whole: bool, problems: &Problems) {
         }
         splits(frontend, problems);
         limits(frontend, problems);
+        socket_access(name, frontend, problems);
     }
     listen_addresses(config, problems);
     backends(config, &used, is_whole, problems);
@@ -188,7 +190,7 @@ fn limits(frontend: &Frontend, problems: &Problems) {
     }
 }
 
-/// Exactly equal addresses clash; port 0 is a new port each time.
+/// Addresses that can't be listened on at a time, as the kernel has it. Names are looked up later, and compared then.
 fn listen_addresses(config: &Config, problems: &Problems) {
     let of_frontends = config.frontend.iter().flat_map(|(name, frontend)| {
         frontend.listen.0.iter().map(move |listen| (format!("frontend {name}"), listen))
@@ -197,25 +199,55 @@ fn listen_addresses(config: &Config, problems: &Problems) {
     let mut all: Vec<_> = of_frontends.chain(of_admin).collect();
     // The later one in the text is to blame.
     all.sort_by_key(|(_, listen)| listen.place);
-    let mut owners: HashMap<&ListenAddress, String> = HashMap::new();
+    let mut claims = Claims::default();
+    let mut names: HashMap<&str, String> = HashMap::new();
     for (owner, listen) in all {
-        let port = match &listen.value.value {
-            ListenAddress::Socket(addr) => Some(addr.port()),
-            ListenAddress::Every(port) => Some(*port),
-            ListenAddress::Name(_) | ListenAddress::Unix(_) => None,
+        let text = &listen.text;
+        let addresses = match &listen.value.value {
+            ListenAddress::Socket(addr) => vec![sys::ListenAddress::Tcp(*addr)],
+            ListenAddress::Every(port) => {
+                sys::every_address(*port).into_iter().map(sys::ListenAddress::Tcp).collect()
+            }
+            ListenAddress::Unix(path) => vec![sys::ListenAddress::Unix(path.clone())],
+            ListenAddress::Abstract(name) => vec![sys::ListenAddress::Abstract(name.clone())],
+            ListenAddress::Name(name) => {
+                if let Some(other) = names.insert(name, owner.clone()) {
+                    let what = format_args!("{owner} listens on {text}, which {other} has already");
+                    problems.wrong(listen.place, what, "use another address or port");
+                }
+                continue;
+            }
         };
-        if port == Some(0) {
-            continue;
-        }
-        match owners.entry(&listen.value.value) {
-            Entry::Vacant(entry) => {
-                entry.insert(owner);
-            }
-            Entry::Occupied(entry) => {
-                let text = &listen.text;
-                let what = format_args!("{owner} listens on {text}, which {} has already", entry.get());
+        for address in addresses {
+            let Err((other, other_owner)) = claims.claim(&address, owner.clone()) else { continue };
+            if *other == address {
+                let what = format_args!("{owner} listens on {text}, which {other_owner} has already");
                 problems.wrong(listen.place, what, "use another address or port");
+            } else {
+                let what =
+                    format_args!("{owner} listens on {text}, and {other_owner} on {other}, which overlaps");
+                let remedy = "use another port, or only the address that stands for all";
+                problems.wrong(listen.place, what, remedy);
             }
+        }
+    }
+}
+
+/// Who may connect is said of files; other sockets have none.
+fn socket_access(name: &str, frontend: &Frontend, problems: &Problems) {
+    if frontend.listen.0.iter().any(|listen| matches!(listen.value.value, ListenAddress::Unix(_))) {
+        return;
+    }
+    let [mode, owner, group] = [
+        frontend.listen_mode.as_ref().map(|at| at.place),
+        frontend.listen_owner.as_ref().map(|at| at.place),
+        frontend.listen_group.as_ref().map(|at| at.place),
+    ];
+    for (key, place) in [("listen_mode", mode), ("listen_owner", owner), ("listen_group", group)] {
+        if let Some(place) = place {
+            let what =
+                format_args!("`{key}` has no effect: frontend {name} listens on no unix socket with a path");
+            problems.odd(place, what, "remove it, or listen on \"unix:/run/lb.sock\"");
         }
     }
 }

@@ -35,7 +35,8 @@ fn every_example_loads_without_a_warning() {
 }
 
 /// The values of full.toml that are examples, or parts of an example.
-const EXAMPLES: [&str; 5] = ["listen", "server", "backend", "path", "host"];
+const EXAMPLES: [&str; 8] =
+    ["listen", "listen_mode", "listen_owner", "listen_group", "server", "backend", "path", "host"];
 
 #[test]
 fn what_full_toml_shows_as_a_default_is_one() {

@@ -1,5 +1,6 @@
 //! What wrong files get, and that nothing crashes the loader.
 
+mod listening;
 mod meant;
 
 use super::*;

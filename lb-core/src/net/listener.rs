@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 
 use super::accepted::Accepted;
 use super::stream::Stream;
-use crate::sys::{BoundListener, accept};
+use crate::sys::{BoundListener, accept, refuse_new};
 
 /// A listening socket in a worker's event loop.
 #[derive(Debug)]
@@ -46,6 +46,15 @@ impl Listener {
                 let (stream, _unnamed) = ready!(listener.poll_accept(cx))?;
                 Poll::Ready(Ok((Stream::Unix(stream), ClientAddress::Local)))
             }
+        }
+    }
+
+    /// Has it get no new connections, as far as the kernel can; those it has can still be accepted.
+    pub(crate) fn refuse_new(&self) {
+        match self {
+            Self::Tcp(listener) => refuse_new(listener.as_fd()),
+            // Nobody finds a file that is gone, as it is by now.
+            Self::Unix(_) => {}
         }
     }
 }

@@ -5,13 +5,18 @@
 //! has a deadline too, and there are so many connections at most; a new one then takes the place of the oldest, so
 //! that whoever holds connections open keeps nobody else out.
 //!
-//! Left out on purpose: authentication and TLS. It listens where the configuration says, by default nowhere.
+//! No web page can ask for what is under `/api` (`origin`). Left out on purpose: authentication and TLS. It listens where
+//! the configuration says, by default nowhere.
+
+mod origin;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
+use std::os::fd::AsFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -24,8 +29,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::origin::HostName;
+
 use super::status::Status;
 use crate::metrics::EncodeError;
+use crate::sys;
 
 /// What the admin listener asks of the proxy.
 pub(crate) trait Control: Send + Sync + 'static {
@@ -37,6 +45,9 @@ pub(crate) trait Control: Send + Sync + 'static {
 
     /// How everything is.
     fn status(&self) -> Status;
+
+    /// The names by which the admin listener may be asked, beside its addresses and `localhost`.
+    fn hosts(&self) -> Arc<[HostName]>;
 
     /// Reloads the configuration: what changed, or what is wrong. Is not cancelled when who asked goes away.
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + '_>>;
@@ -51,29 +62,34 @@ const HEAD_BYTES: usize = 16 << 10;
 const FIELDS: usize = 64;
 /// Connections that are open at most.
 const CONNECTIONS: usize = 64;
+/// How long a connection that came last may take to begin a request, when the listener goes.
+const LAST_CALL: Duration = Duration::from_millis(200);
+/// Nothing more is in the queue of a listener that goes when nothing came for this long.
+const QUEUED: Duration = Duration::from_millis(20);
 /// How long accepting rests after it failed, such as for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Serves `control` on `listener` until `stop`; connections that are open then are closed. Go on with it while the
-/// proxy drains, so that readiness can be seen to be gone.
+/// Serves `control` on `listener` until `stop`, and then whoever has connected by then: the answer to the reload that
+/// moved the listener is one of those. Go on with it while the proxy drains, so that readiness can be seen to be gone.
 pub(crate) async fn serve(listener: TcpListener, control: Arc<dyn Control>, stop: CancellationToken) {
     let mut connections = Connections::default();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, _)) => connections.spawn(connection(stream, Arc::clone(&control))),
+            Ok((stream, _)) => connections.spawn(connection(stream, Arc::clone(&control), stop.clone())),
             Err(error) => {
                 tracing::warn!(%error, "the admin listener can't accept");
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(ACCEPT_REST) => {}
-                }
+                stop.run_until_cancelled(tokio::time::sleep(ACCEPT_REST)).await;
             }
         }
     }
+    sys::refuse_new(listener.as_fd());
+    // What the kernel had queued; where it can't be told to queue no more, as many as there may be.
+    for _ in 0..CONNECTIONS {
+        let Ok(Ok((stream, _))) = tokio::time::timeout(QUEUED, listener.accept()).await else { break };
+        connections.spawn(connection(stream, Arc::clone(&control), stop.clone()));
+    }
+    drop(listener);
+    while connections.tasks.join_next().await.is_some() {}
 }
 
 /// The connections that are open; dropping closes them.
@@ -97,8 +113,10 @@ impl Connections {
     }
 }
 
-async fn connection(stream: TcpStream, control: Arc<dyn Control>) {
+async fn connection(stream: TcpStream, control: Arc<dyn Control>, stop: CancellationToken) {
+    let is_asked = AtomicBool::new(false);
     let service = service_fn(|request| {
+        is_asked.store(true, Ordering::Relaxed);
         let control = Arc::clone(&control);
         async move { Ok::<_, Infallible>(answer(&request, control).await) }
     });
@@ -109,7 +127,19 @@ async fn connection(stream: TcpStream, control: Arc<dyn Control>) {
         .max_headers(FIELDS)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+    let mut served = pin!(tokio::time::timeout(CONNECTION_TIMEOUT, connection));
+    let given_up = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = given_up => match is_asked.load(Ordering::Relaxed) {
+            true => served.await,
+            false => return,
+        },
+    };
+    match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "admin connection broke"),
         Err(_) => tracing::debug!("admin connection took too long"),
@@ -117,7 +147,14 @@ async fn connection(stream: TcpStream, control: Arc<dyn Control>) {
 }
 
 async fn answer(request: &Request<Incoming>, control: Arc<dyn Control>) -> Response<String> {
-    let Some(page) = Page::at(request.uri().path()) else {
+    let path = request.uri().path();
+    if is_guarded(path)
+        && let Err(foreign) = origin::check(request.headers(), &control.hosts())
+    {
+        tracing::debug!(%foreign, path, "refused at the admin listener");
+        return refused(&foreign.to_string(), foreign.remedy());
+    }
+    let Some(page) = Page::at(path) else {
         return text(StatusCode::NOT_FOUND, Page::LISTING);
     };
     if !page.allows(request.method()) {
@@ -136,6 +173,11 @@ async fn answer(request: &Request<Incoming>, control: Arc<dyn Control>) -> Respo
         Page::Status => typed(StatusCode::OK, "application/json", control.status().to_json()),
         Page::Reload => reload(control).await,
     }
+}
+
+/// What is not for everybody who can have a browser ask. Scrapers and probes ask for the rest, by any name.
+fn is_guarded(path: &str) -> bool {
+    path == "/" || path == "/api" || path.starts_with("/api/")
 }
 
 #[derive(Clone, Copy)]
@@ -180,6 +222,11 @@ async fn reload(control: Arc<dyn Control>) -> Response<String> {
         Ok(Err(problems)) => text(StatusCode::UNPROCESSABLE_ENTITY, &problems),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+}
+
+fn refused(error: &str, remedy: &str) -> Response<String> {
+    let body = serde_json::json!({ "error": error, "remedy": remedy });
+    typed(StatusCode::FORBIDDEN, "application/json", format!("{body}\n"))
 }
 
 fn text(status: StatusCode, message: &str) -> Response<String> {
@@ -240,6 +287,10 @@ mod tests {
         fn status(&self) -> Status {
             let (frontends, backends) = (Vec::new(), Vec::new());
             Status { version: "1.2.3", uptime: Duration::ZERO, config: None, frontends, backends }
+        }
+
+        fn hosts(&self) -> Arc<[HostName]> {
+            Arc::from(["lb".parse().unwrap()])
         }
 
         fn reload(&self) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + '_>> {
@@ -319,6 +370,57 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn web_pages_are_refused_what_operators_are_answered() {
+        let proxy = Proxy::new(Ok(""));
+        let admin = Admin::of(&proxy).await;
+        let ask = async |line: &str, fields: &str| {
+            let mut stream = admin.connect().await;
+            stream.write_all(format!("{line} HTTP/1.1\r\n{fields}\r\n").as_bytes()).await.unwrap();
+            read_to_end(&mut stream).await
+        };
+        let rebound = "host: evil.example\r\norigin: http://evil.example\r\n";
+        let foreign = "host: 127.0.0.1\r\norigin: http://evil.example\r\n";
+        for fields in [rebound, foreign] {
+            for line in [
+                "GET /",
+                "GET /api",
+                "GET /api/status",
+                "POST /api/reload",
+                "OPTIONS /api/reload",
+                "GET /api/x",
+            ] {
+                let response = ask(line, fields).await;
+                assert!(response.starts_with("HTTP/1.1 403 "), "{line}: {response}");
+                let body: serde_json::Value = serde_json::from_str(body(&response)).unwrap();
+                assert!(body["error"].is_string() && body["remedy"].is_string(), "{body}");
+            }
+            for line in ["GET /metrics", "GET /healthz", "GET /readyz"] {
+                let response = ask(line, fields).await;
+                assert!(response.starts_with("HTTP/1.1 200 "), "{line}: {response}");
+            }
+        }
+        assert_eq!(proxy.reloads.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_reload_that_stops_the_listener_is_answered() {
+        let proxy = Proxy::new(Ok("admin removed"));
+        let admin = Admin::of(&proxy).await;
+        let asking = async {
+            let response = admin.ask("POST /api/reload").await;
+            assert_eq!(body(&response), "admin removed\n", "{response}");
+        };
+        let stopping = async {
+            proxy.reloading.notified().await;
+            admin.stop.cancel();
+            while TcpStream::connect(admin.address).await.is_ok() {}
+            proxy.may_end.notify_one();
+        };
+        tokio::join!(asking, stopping);
+        admin.task.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn other_methods_are_told_which_are_allowed() {
         let admin = Admin::of(&Proxy::new(Ok(""))).await;
         for (line, allow) in [
@@ -366,8 +468,8 @@ mod tests {
         stream.write_all(b"POST /api/reload HTTP/1.1\r\nhost: lb\r\n\r\n").await.unwrap();
         proxy.reloading.notified().await;
         drop(stream);
-        admin.stop.cancel();
-        admin.task.await.unwrap();
+        admin.task.abort();
+        assert!(admin.task.await.unwrap_err().is_cancelled());
         proxy.may_end.notify_one();
         while proxy.reloads.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admin::HostName;
 use super::frontend::Frontend;
 use super::run::Proxy;
 use super::snapshot::Snapshot;
 use super::worker::Workers;
 use super::{BuildError, BuildProblem};
 use crate::access_log::AccessLog;
-use crate::sys::ListenAddress;
+use crate::sys::{Claims, ListenAddress};
 
 /// Puts a proxy together; see [`Proxy`].
 #[derive(Debug)]
@@ -51,7 +52,8 @@ impl Default for ProxyBuilder {
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             max_connections: 0,
-            admin: None,
+            admin: Vec::new(),
+            admin_hosts: Arc::default(),
             access_log: None,
         };
         Self { snapshot, problems: Vec::new(), broken: None }
@@ -106,10 +108,27 @@ impl ProxyBuilder {
         self
     }
 
-    /// Serves metrics, health and status on this address. Default: nowhere.
+    /// Serves metrics, health and status on this address, beside those given before; `[::]` is IPv6 alone, as for
+    /// frontends. Default: nowhere.
     #[must_use]
     pub fn admin(mut self, address: SocketAddr) -> Self {
-        self.snapshot.admin = Some(address);
+        self.snapshot.admin.push(address);
+        self
+    }
+
+    /// Answers requests under `/api` also by these names, beside addresses and `localhost`: so that no web page can make
+    /// a browser ask, others are refused, as are those with a foreign `Origin`. `/metrics`, `/healthz` and `/readyz` are
+    /// answered by any name. Default: none.
+    #[must_use]
+    pub fn admin_hosts(mut self, hosts: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let mut known = Vec::new();
+        for host in hosts {
+            match host.as_ref().parse::<HostName>() {
+                Ok(host) => known.push(host),
+                Err(error) => self.problems.push(BuildProblem::AdminHost(error.to_string())),
+            }
+        }
+        self.snapshot.admin_hosts = known.into();
         self
     }
 
@@ -137,6 +156,7 @@ impl ProxyBuilder {
             return Err(broken);
         }
         self.check_frontends();
+        self.check_listeners();
         self.collect_backends();
         if self.problems.is_empty() { Ok(self.snapshot) } else { Err(BuildError::proxy(self.problems)) }
     }
@@ -146,17 +166,28 @@ impl ProxyBuilder {
         if frontends.is_empty() {
             self.problems.push(BuildProblem::NoFrontend);
         }
-        let mut listeners = Vec::new();
         for (at, frontend) in frontends.iter().enumerate() {
             if frontends[..at].iter().any(|other| other.name == frontend.name) {
                 self.problems.push(BuildProblem::DuplicateFrontend(frontend.name.to_string()));
             }
-            for address in &frontend.listen {
-                let is_chosen_by_kernel = matches!(address, ListenAddress::Tcp(addr) if addr.port() == 0);
-                if !is_chosen_by_kernel && listeners.contains(&address) {
+        }
+    }
+
+    fn check_listeners(&mut self) {
+        let of_admin = self.snapshot.admin.iter().map(|address| ListenAddress::Tcp(*address));
+        let of_frontends =
+            self.snapshot.frontends.iter().flat_map(|frontend| frontend.listen.iter().cloned());
+        let mut claims = Claims::default();
+        for address in of_admin.chain(of_frontends) {
+            match claims.claim(&address, ()) {
+                Ok(()) => {}
+                Err((other, ())) if *other == address => {
                     self.problems.push(BuildProblem::DuplicateListener(address.to_string()));
                 }
-                listeners.push(address);
+                Err((other, ())) => {
+                    let (one, other) = (address.to_string(), other.to_string());
+                    self.problems.push(BuildProblem::OverlappingListeners(one, other));
+                }
             }
         }
     }

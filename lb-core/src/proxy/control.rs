@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::admin;
+use super::admin::{self, HostName};
 use super::limit::ConnectionLimit;
+use super::listeners::Retired;
 use super::running::{Means, Running};
 use super::snapshot::Snapshot;
 use super::status::{BackendStatus, ConfigStatus, FrontendStatus, ServerReport, Status};
@@ -26,7 +28,7 @@ use crate::backend::{Roster, ServerState};
 use crate::discovery::{self, Resolver};
 use crate::health;
 use crate::metrics::{CertificateGauge, EncodeError, Gauges, Metrics, ServerGauge};
-use crate::sys;
+use crate::sys::{self, Access, BoundListener, ListenAddress};
 use crate::tls::{self, Origination, Owner, Termination};
 use crate::upstream::SharedBackend;
 
@@ -58,7 +60,6 @@ pub(super) struct ControlPlane {
     is_draining: AtomicBool,
     /// Ends every task and every worker.
     stop: CancellationToken,
-    accepting: Mutex<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
     reload: OnceLock<Box<dyn Fn() -> Reloading + Send + Sync>>,
     config: Mutex<Option<ConfigStatus>>,
 }
@@ -69,8 +70,9 @@ struct Settings {
     drain_delay: Duration,
     drain_timeout: Duration,
     access_log: Option<Arc<dyn AccessLog>>,
-    /// The admin listener's address, and what ends it.
-    admin: Option<(SocketAddr, CancellationToken)>,
+    /// Where the admin listener is, and what ends it there.
+    admin: Vec<(SocketAddr, CancellationToken)>,
+    admin_hosts: Arc<[HostName]>,
 }
 
 /// What was left when the workers ended. More than none of anything is a mistake, unless the time for draining ran out.
@@ -90,7 +92,13 @@ impl ControlPlane {
         let control = Arc::new(Self {
             metrics: metrics.clone(),
             initial: Mutex::new(Some(snapshot)),
-            settings: Mutex::new(Settings { drain_delay, drain_timeout, access_log: None, admin: None }),
+            settings: Mutex::new(Settings {
+                drain_delay,
+                drain_timeout,
+                access_log: None,
+                admin: Vec::new(),
+                admin_hosts: Arc::default(),
+            }),
             started: Instant::now(),
             workers: OnceLock::new(),
             threads: Mutex::default(),
@@ -102,7 +110,6 @@ impl ControlPlane {
             is_started: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             stop: CancellationToken::new(),
-            accepting: Mutex::new(mpsc::channel(1)),
             reload: OnceLock::new(),
             config: Mutex::default(),
         });
@@ -139,19 +146,18 @@ impl ControlPlane {
     pub(super) async fn apply(self: &Arc<Self>, snapshot: Snapshot) -> Result<(), BindError> {
         let _one_at_a_time = self.applying.lock().await;
         let workers = self.workers.get().map_or(&[][..], Vec::as_slice);
-        let admin = self.bind_admin(snapshot.admin).await?;
+        let admin = self.bind_admin(&snapshot.admin)?;
         let settings = snapshot.clone();
         let prepared = lock(&self.running).prepare(snapshot, workers.len())?;
         let resolver = self.resolver.get_or_init(Resolver::system);
         let following = self.follow(prepared.rosters(), resolver).await;
-        let accepting = lock(&self.accepting).0.clone();
         let means = Means {
             workers,
             metrics: &self.metrics,
             limit: &self.limit,
-            accepting: &accepting,
             start_tasks: &|shared| self.start_tasks(shared, &following),
             watch: &|frontend, termination| self.watch(frontend, termination),
+            retire: &|gone| self.retire(gone, settings.drain_timeout),
         };
         lock(&self.running).swap(prepared, means);
         self.settle(settings, admin);
@@ -166,12 +172,13 @@ impl ControlPlane {
             tracing::info!(delay = ?drain_delay, "not ready; the listeners close after this delay");
             tokio::time::sleep(drain_delay).await;
         }
-        lock(&self.running).close_listeners();
+        let accept_loops = lock(&self.running).close_listeners();
         let drain_timeout = lock(&self.settings).drain_timeout;
         let drained = tokio::time::timeout(drain_timeout, async {
-            self.accept_loops_ended().await;
+            for accept_loops in accept_loops {
+                accept_loops.cancelled().await;
+            }
             let connections = lock(&self.running).connections();
-            connections.iter().for_each(|connections| connections.drain());
             for connections in connections {
                 connections.closed().await;
             }
@@ -190,6 +197,8 @@ impl ControlPlane {
     /// Ends everything at once.
     pub(super) fn stop(&self) {
         self.stop.cancel();
+        // With them go the files of unix sockets.
+        lock(&self.running).close_listeners();
     }
 
     /// Where a frontend listens.
@@ -198,7 +207,7 @@ impl ControlPlane {
     }
 
     pub(super) fn admin_address(&self) -> Option<SocketAddr> {
-        lock(&self.settings).admin.as_ref().map(|(address, _)| *address)
+        lock(&self.settings).admin.first().map(|(address, _)| *address)
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -214,37 +223,53 @@ impl ControlPlane {
         *lock(&self.config) = Some(config);
     }
 
-    async fn bind_admin(&self, wanted: Option<SocketAddr>) -> Result<Option<TcpListener>, BindError> {
-        let Some(address) = wanted else { return Ok(None) };
-        if self.admin_address().is_some_and(|bound| is_same(address, bound)) {
-            return Ok(None);
-        }
-        let listener = TcpListener::bind(address).await;
-        let bound = listener.map_err(|source| BindError {
-            what: "admin".into(),
-            address: address.to_string(),
-            source,
-        });
-        bound.map(Some)
+    /// Listens where the admin listener is not yet.
+    fn bind_admin(&self, wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
+        let admin = lock(&self.settings).admin.clone();
+        let is_new = |wanted: &&SocketAddr| !admin.iter().any(|(bound, _)| is_same(**wanted, *bound));
+        // A port that the kernel chooses is the same for both families.
+        let mut chosen = 0;
+        let bind = |wanted: &SocketAddr| {
+            let port = if wanted.port() == 0 { chosen } else { wanted.port() };
+            let address = ListenAddress::Tcp(SocketAddr::new(wanted.ip(), port));
+            let sharing = lock(&self.running).listeners.sharing(&address);
+            let bound = sys::bind(&address, 1, sharing, &Access::default());
+            let listener = bound.and_then(|mut bound| match bound.listeners.pop() {
+                Some(BoundListener::Tcp(listener)) => TcpListener::from_std(listener),
+                _ => Err(io::ErrorKind::Unsupported.into()),
+            });
+            let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+            let (local, listener) =
+                bound.map_err(|source| BindError { what: "admin".into(), address, source })?;
+            chosen = local.port();
+            Ok(listener)
+        };
+        wanted.iter().filter(is_new).map(bind).collect()
     }
 
-    fn settle(self: &Arc<Self>, snapshot: Snapshot, admin: Option<TcpListener>) {
+    fn settle(self: &Arc<Self>, snapshot: Snapshot, admin: Vec<TcpListener>) {
         let mut settings = lock(&self.settings);
         settings.drain_delay = snapshot.drain_delay;
         settings.drain_timeout = snapshot.drain_timeout;
         settings.access_log = snapshot.access_log;
-        let stays = settings.admin.as_ref().is_some_and(|(bound, _)| {
-            snapshot.admin.is_some_and(|wanted| is_same(wanted, *bound)) && admin.is_none()
+        settings.admin_hosts = snapshot.admin_hosts;
+        settings.admin.retain(|(bound, stop)| {
+            let stays = snapshot.admin.iter().any(|wanted| is_same(*wanted, *bound));
+            if !stays {
+                stop.cancel();
+            }
+            stays
         });
-        if !stays && let Some((_, stop)) = settings.admin.take() {
-            stop.cancel();
-        }
-        if let Some(listener) = admin
-            && let Ok(address) = listener.local_addr()
-        {
+        for listener in admin {
+            let Ok(address) = listener.local_addr() else { continue };
             let stop = self.stop.child_token();
-            tokio::spawn(admin::serve(listener, Arc::clone(self) as Arc<dyn admin::Control>, stop.clone()));
-            settings.admin = Some((address, stop));
+            let occupied = lock(&self.running).listeners.occupy_for_admin(ListenAddress::Tcp(address));
+            let serving = admin::serve(listener, Arc::clone(self) as Arc<dyn admin::Control>, stop.clone());
+            tokio::spawn(async move {
+                serving.await;
+                drop(occupied);
+            });
+            settings.admin.push((address, stop));
         }
     }
 
@@ -300,10 +325,10 @@ impl ControlPlane {
         stop
     }
 
-    async fn accept_loops_ended(&self) {
-        // With our own sender gone, the channel closes when the last accept loop has dropped its own.
-        let (_, mut ended) = std::mem::replace(&mut *lock(&self.accepting), mpsc::channel(1));
-        while ended.recv().await.is_some() {}
+    /// Gives connections of a listener that is gone their time.
+    fn retire(&self, gone: Retired, drain_timeout: Duration) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(gone.close(drain_timeout)).await });
     }
 
     async fn end(&self) -> Left {
@@ -391,6 +416,10 @@ impl admin::Control for ControlPlane {
             frontends: frontends.collect(),
             backends: backends.collect(),
         }
+    }
+
+    fn hosts(&self) -> Arc<[HostName]> {
+        Arc::clone(&lock(&self.settings).admin_hosts)
     }
 
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + '_>> {

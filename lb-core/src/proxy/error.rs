@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::sys::ListenAddress;
+
 /// What was built can't run. All problems are reported at once.
 #[derive(Debug, thiserror::Error)]
 pub struct BuildError {
@@ -52,9 +54,28 @@ pub enum BuildProblem {
     /// Two backends have one name and are different.
     #[error("there are two different backends called `{0}`; rename one")]
     DuplicateBackend(String),
-    /// Two frontends listen on one address.
+    /// The mode of unix sockets is none.
+    #[error("{0:#o} is no mode of a socket; write the permission bits, such as 0o660")]
+    SocketMode(u32),
+    /// Who is to own unix sockets is nobody.
+    #[error("`{name}` can't own a socket: there is no {kind} `{name}`: {why}; create it, or name another")]
+    Account {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// As it was given.
+        name: String,
+        /// What is known of it.
+        why: String,
+    },
+    /// Two frontends, or one and the admin listener, listen on one address.
     #[error("`{0}` is listened on twice; remove one")]
     DuplicateListener(String),
+    /// Two addresses are listened on that a connection could be meant for at a time.
+    #[error("`{0}` and `{1}` overlap: only one of them can be listened on; remove one")]
+    OverlappingListeners(String, String),
+    /// A name of the admin listener is none.
+    #[error("{0}")]
+    AdminHost(String),
     /// There is nothing to run.
     #[error("there is no frontend; add one")]
     NoFrontend,
@@ -97,19 +118,23 @@ impl fmt::Display for BuildError {
 #[derive(Debug)]
 pub struct BindError {
     pub(super) what: String,
-    pub(super) address: String,
+    pub(super) address: ListenAddress,
     pub(super) source: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, address, source } = self;
+        let is_tcp = matches!(address, ListenAddress::Tcp(_));
         let way_out = match source.kind() {
             io::ErrorKind::AddrInUse => "; another process listens there: stop it, or listen elsewhere",
-            io::ErrorKind::PermissionDenied => {
+            io::ErrorKind::AlreadyExists => "; remove it, or name another path",
+            io::ErrorKind::NotFound => "; create its directory, or name another path",
+            io::ErrorKind::PermissionDenied if is_tcp => {
                 "; ports below 1024 need the capability CAP_NET_BIND_SERVICE, \
                  or a lower sysctl net.ipv4.ip_unprivileged_port_start: grant one, or listen elsewhere"
             }
+            io::ErrorKind::PermissionDenied => "; let this user write to its directory, or name another path",
             io::ErrorKind::AddrNotAvailable => "; this machine has no such address: listen on one it has",
             _ => "",
         };

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::listener::Acceptor;
-use super::{BuildError, BuildProblem};
+use super::{BuildError, BuildProblem, SocketAccess};
 use crate::access_log::AccessLog;
 use crate::backend::Backend;
 use crate::metrics::Metrics;
 use crate::net::{Admission, Entrance, Resources, Terminator};
-use crate::sys::{self, ListenAddress};
+use crate::sys::{self, Access, ListenAddress};
 use crate::tls::Termination;
 use crate::upstream::Upstream;
 
@@ -25,6 +25,8 @@ pub struct Frontend {
     pub(super) name: Arc<str>,
     pub(super) listen: Vec<ListenAddress>,
     pub(super) max_connections: usize,
+    /// Who may connect to its unix sockets.
+    pub(super) access: Access,
     pub(super) admission: Option<Arc<dyn Admission>>,
     /// How it ends its clients' TLS, if it does.
     pub(super) termination: Option<Termination>,
@@ -59,6 +61,7 @@ pub(super) struct Listening {
     pub(super) name: String,
     pub(super) listen: Vec<String>,
     pub(super) max_connections: usize,
+    pub(super) access: SocketAccess,
     pub(super) admission: Option<Arc<dyn Admission>>,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) accepts_proxy: bool,
@@ -71,6 +74,7 @@ impl Listening {
             name,
             listen: Vec::new(),
             max_connections: 0,
+            access: SocketAccess::default(),
             admission: None,
             trusted_proxies: Vec::new(),
             accepts_proxy: false,
@@ -93,9 +97,17 @@ impl Listening {
         problems: Vec<BuildProblem>,
     ) -> Result<Frontend, BuildError> {
         match self.parse() {
-            Ok(listen) if problems.is_empty() => {
+            Ok((listen, access)) if problems.is_empty() => {
                 let Self { name, max_connections, admission, tls: termination, .. } = self;
-                Ok(Frontend { name: name.into(), listen, max_connections, admission, termination, mode })
+                Ok(Frontend {
+                    name: name.into(),
+                    listen,
+                    max_connections,
+                    access,
+                    admission,
+                    termination,
+                    mode,
+                })
             }
             _ => Err(self.refuse(problems)),
         }
@@ -107,7 +119,7 @@ impl Listening {
         BuildError::frontend(self.name, problems)
     }
 
-    fn parse(&self) -> Result<Vec<ListenAddress>, Vec<BuildProblem>> {
+    fn parse(&self) -> Result<(Vec<ListenAddress>, Access), Vec<BuildProblem>> {
         let (mut listen, mut problems) = (Vec::new(), Vec::new());
         if self.accepts_proxy && self.trusted_proxies.is_empty() {
             problems.push(BuildProblem::NoTrustedProxies);
@@ -121,19 +133,31 @@ impl Listening {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(listen) } else { Err(problems) }
+        match self.access.resolve() {
+            Ok(access) if problems.is_empty() => Ok((listen, access)),
+            resolved => {
+                problems.extend(resolved.err().into_iter().flatten());
+                Err(problems)
+            }
+        }
     }
 }
 
-/// Reads `host:port`, `:80`, `[::]:80` or `unix:/run/lb.sock`. A host name is looked up, and all its addresses are
-/// meant; without a host all of this machine's are.
+/// Reads `host:port`, `:80`, `[::]:80`, `unix:/run/lb.sock` or `unix:@name`. A host name is looked up, and all its
+/// addresses are meant; without a host all of this machine's are.
 pub(crate) fn parse_listen(text: &str) -> Result<Vec<ListenAddress>, BuildProblem> {
     let invalid = |why: &str| BuildProblem::Listen { address: text.to_owned(), why: why.to_owned() };
     if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() {
-            return Err(invalid("it names no path"));
+        // unix(7): sun_path holds 108 bytes on Linux, with the NUL behind a path or before an abstract name.
+        if path.len() > 107 || path.contains('\0') {
+            return Err(invalid("it is longer than 107 bytes, or has a NUL in it"));
         }
-        return Ok(vec![ListenAddress::Unix(PathBuf::from(path))]);
+        return match path.strip_prefix('@') {
+            Some("") => Err(invalid("it has no name behind `@`")),
+            Some(name) => Ok(vec![ListenAddress::Abstract(name.to_owned())]),
+            None if path.is_empty() => Err(invalid("it names no path")),
+            None => Ok(vec![ListenAddress::Unix(PathBuf::from(path))]),
+        };
     }
     if let Ok(addr) = text.parse::<SocketAddr>() {
         return Ok(vec![ListenAddress::Tcp(addr)]);
@@ -160,7 +184,9 @@ mod tests {
             ("[::]:80", Some("[::]:80")),
             ("127.0.0.1:0", Some("127.0.0.1:0")),
             ("unix:/run/lb.sock", Some("unix:/run/lb.sock")),
+            ("unix:@lb", Some("unix:@lb")),
             ("unix:", None),
+            ("unix:@", None),
             ("80", None),
             (":80", Some("0.0.0.0:80")),
             ("*:80", Some("0.0.0.0:80")),

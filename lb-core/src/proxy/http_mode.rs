@@ -9,7 +9,7 @@ use super::builder::IntoFrontend;
 use super::frontend::{Frontend, Listening, Mode, Seat};
 use super::limit::Permits;
 use super::listener::Acceptor;
-use super::{BuildError, BuildProblem};
+use super::{BuildError, BuildProblem, SocketAccess};
 use crate::backend::Backend;
 use crate::http::route::{Plan, Route, Router};
 use crate::http::{
@@ -63,7 +63,8 @@ impl Frontend {
 }
 
 impl HttpFrontend {
-    /// Adds an address to listen on: `host:port`, `:80`, `[::]:80` or `unix:/run/lb.sock`.
+    /// Adds an address to listen on: `host:port`, `:80`, `[::]:80`, `unix:/run/lb.sock`, or `unix:@name` in the abstract
+    /// namespace. The file of a unix socket is removed when nobody listens there any more.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listening.listen.push(address.into());
@@ -140,6 +141,13 @@ impl HttpFrontend {
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.listening.max_connections = max;
+        self
+    }
+
+    /// Says who may connect to its unix sockets. Default: whoever may by the process's umask.
+    #[must_use]
+    pub fn socket_access(mut self, access: SocketAccess) -> Self {
+        self.listening.access = access;
         self
     }
 

@@ -53,6 +53,7 @@ pub(crate) async fn accept_loop(
     destination: Arc<Live<Destination>>,
     stop: CancellationToken,
 ) {
+    let mut closing = Closing { stop: stop.clone(), at: None };
     let stopped = stop.cancelled();
     tokio::pin!(stopped);
     loop {
@@ -61,31 +62,68 @@ pub(crate) async fn accept_loop(
             Poll::Pending => listener.poll_accept(cx).map(Some),
         });
         match accepted.await {
-            Some(accepted) => take(accepted, &destination).await,
+            Some(accepted) => take(accepted, &destination, &mut closing).await,
             None => break,
         }
     }
-    let closing = Instant::now() + CLOSING;
-    loop {
+    listener.refuse_new();
+    let end = closing.begin();
+    while Instant::now() < end {
         // Unconstrained: pending must mean that the queue is empty, not that tokio wants others to have their turn.
         let accepted = unconstrained(poll_fn(|cx| listener.poll_accept(cx)));
-        match timeout_at(closing.min(Instant::now() + LAST_CALL), accepted).await {
-            Ok(accepted) => take(accepted, &destination).await,
+        match timeout_at(end.min(Instant::now() + LAST_CALL), accepted).await {
+            Ok(accepted) => take(accepted, &destination, &mut closing).await,
             Err(_) => return,
         }
     }
 }
 
-async fn take(accepted: io::Result<(Stream, ClientAddress)>, destination: &Live<Destination>) {
+/// When a listener is told to go, and by when it has to have gone.
+struct Closing {
+    stop: CancellationToken,
+    at: Option<Instant>,
+}
+
+impl Closing {
+    /// By when it has to have gone, now that it was told to.
+    fn begin(&mut self) -> Instant {
+        *self.at.get_or_insert_with(|| Instant::now() + CLOSING)
+    }
+
+    /// Waits until it has to have gone.
+    async fn ended(&mut self) {
+        self.stop.cancelled().await;
+        let end = self.begin();
+        tokio::time::sleep_until(end).await;
+    }
+}
+
+async fn take(
+    accepted: io::Result<(Stream, ClientAddress)>,
+    destination: &Live<Destination>,
+    closing: &mut Closing,
+) {
     match accepted {
-        Ok((stream, client)) => {
+        Ok((mut stream, client)) => {
             let to = destination.load_full();
             if to.admission.as_ref().is_some_and(|admission| !admission.admits(client.ip())) {
                 return;
             }
-            let permits = Permits::acquire(&to.limits).await;
-            to.reserve.spare(&stream, || to.acceptor.accept_failed()).await;
-            to.acceptor.serve(stream, client, permits);
+            let permitted = async {
+                let permits = Permits::acquire(&to.limits).await;
+                to.reserve.spare(&stream, || to.acceptor.accept_failed()).await;
+                permits
+            };
+            // Others close while a listener does, and give up their permits; who gets none of them is not waited for.
+            let permits = tokio::select! {
+                biased;
+                permits = permitted => Some(permits),
+                () = closing.ended() => None,
+            };
+            match permits {
+                Some(permits) => to.acceptor.serve(stream, client, permits),
+                None => stream.reset_on_close(),
+            }
         }
         // accept(2): errors of the connection itself, which is gone.
         Err(error) if is_connections_own(&error) => {}

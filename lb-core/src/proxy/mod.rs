@@ -15,16 +15,20 @@ mod handle;
 mod http_mode;
 mod limit;
 mod listener;
+mod listeners;
 mod reserve;
 mod run;
 mod running;
 mod snapshot;
+mod socket_access;
 pub mod status;
 mod tcp_mode;
 #[cfg(all(feature = "tls", feature = "http"))]
 mod tls_frontend;
 mod worker;
 
+#[cfg(feature = "config")]
+pub(crate) use admin::HostName;
 pub use builder::{IntoFrontend, ProxyBuilder};
 pub use error::{BindError, BuildError, BuildProblem, RunError};
 pub use frontend::Frontend;
@@ -33,5 +37,6 @@ pub use handle::Handle;
 pub use http_mode::HttpFrontend;
 pub use run::Proxy;
 pub use snapshot::Snapshot;
+pub use socket_access::SocketAccess;
 pub use tcp_mode::{TcpFrontend, TcpRoute};
 pub use worker::Workers;

@@ -1,26 +1,24 @@
 //! What runs at a moment, and how a snapshot replaces it.
 //!
 //! Carrying over is the rule: a server, a backend, a listener that is in both is the same object afterwards, so its
-//! health, its counters, its pools and its queue of connections go on.
+//! health, its counters, its pools, its queue and its connections go on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::BindError;
 use super::frontend::{Frontend, Seat};
 use super::limit::ConnectionLimit;
-use super::listener::{Acceptor, Destination};
+use super::listener::Destination;
+use super::listeners::{Fresh, Listeners, Retired};
 use super::reserve::Reserve;
 use super::snapshot::Snapshot;
 use super::worker::Worker;
 use crate::backend::{Backend, Roster};
-use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::net::Connections;
-use crate::sys::{self, BoundListener, ListenAddress};
 use crate::tls::Termination;
 use crate::upstream::{SharedBackend, Upstream};
 
@@ -29,8 +27,8 @@ use crate::upstream::{SharedBackend, Upstream};
 pub(super) struct Running {
     backends: BTreeMap<Arc<str>, RunningBackend>,
     frontends: Vec<RunningFrontend>,
-    listeners: HashMap<ListenerKey, RunningListener>,
-    /// Connections of frontends that are gone.
+    pub(super) listeners: Listeners,
+    /// Connections that came by what is gone.
     retired: Vec<Arc<Connections>>,
 }
 
@@ -46,34 +44,18 @@ struct RunningBackend {
 #[derive(Debug)]
 struct RunningFrontend {
     definition: Frontend,
-    /// One for each worker.
-    acceptors: Vec<Arc<dyn Acceptor>>,
     limit: Arc<ConnectionLimit>,
     /// Ends the watching of its certificates.
     _watching: Option<DropGuard>,
-}
-
-#[derive(Debug)]
-struct RunningListener {
-    frontend: Arc<str>,
-    bound: ListenAddress,
-    /// One for each worker.
-    destinations: Vec<Arc<Live<Destination>>>,
-    stop: CancellationToken,
-}
-
-/// What tells listeners apart: their address, and whose they are where the kernel chooses the port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ListenerKey {
-    address: ListenAddress,
-    owner: Option<Arc<str>>,
 }
 
 /// What a snapshot needs and did not find running, made before anything changes.
 #[derive(Debug)]
 pub(super) struct Prepared {
     snapshot: Snapshot,
-    listeners: Vec<(ListenerKey, Arc<str>, Vec<BoundListener>)>,
+    /// For each frontend, the running one that goes on in it.
+    predecessors: Vec<Option<Arc<str>>>,
+    listeners: Fresh,
     backends: BTreeMap<Arc<str>, SharedBackend>,
 }
 
@@ -83,64 +65,50 @@ pub(super) struct Means<'a> {
     pub(super) workers: &'a [Worker],
     pub(super) metrics: &'a Metrics,
     pub(super) limit: &'a Arc<ConnectionLimit>,
-    /// Dropped by each accept loop that ends.
-    pub(super) accepting: &'a mpsc::Sender<()>,
     /// Starts health checks and discovery of a backend.
     pub(super) start_tasks: &'a dyn Fn(&SharedBackend) -> CancellationToken,
     /// Starts watching the certificates of a frontend.
     pub(super) watch: &'a dyn Fn(&Arc<str>, &Termination) -> CancellationToken,
+    /// Ends connections of a listener that is gone when their time has run out.
+    pub(super) retire: &'a dyn Fn(Retired),
 }
 
 impl Running {
     /// Binds and makes what `snapshot` adds. Fails without having changed anything.
     pub(super) fn prepare(&self, snapshot: Snapshot, workers: usize) -> Result<Prepared, BindError> {
-        let mut listeners = Vec::new();
-        for frontend in &snapshot.frontends {
-            for address in &frontend.listen {
-                let key = ListenerKey::new(address, &frontend.name);
-                if !self.listeners.contains_key(&key) {
-                    let bound = sys::bind(address, workers).map_err(|source| BindError {
-                        what: format!("frontend {}", frontend.name),
-                        address: address.to_string(),
-                        source,
-                    })?;
-                    listeners.push((key, Arc::clone(&frontend.name), bound));
-                }
-            }
-        }
+        let predecessors = self.predecessors(&snapshot);
+        let owner = |(frontend, before): (&Frontend, &Option<Arc<str>>)| {
+            before.clone().unwrap_or_else(|| Arc::clone(&frontend.name))
+        };
+        let owners: Vec<_> = snapshot.frontends.iter().zip(&predecessors).map(owner).collect();
+        let listeners = self.listeners.prepare(&snapshot.frontends, &owners, workers)?;
         let fresh = snapshot.backends.values().filter(|backend| !self.has(backend));
         let backends = fresh.map(|backend| (Arc::clone(backend.name()), self.succeed(backend))).collect();
-        Ok(Prepared { snapshot, listeners, backends })
+        Ok(Prepared { snapshot, predecessors, listeners, backends })
     }
 
     /// Makes a prepared snapshot what serves.
     pub(super) fn swap(&mut self, prepared: Prepared, means: Means<'_>) {
-        let Prepared { snapshot, listeners, backends } = prepared;
+        let Prepared { snapshot, predecessors, listeners, backends } = prepared;
         means.limit.set(snapshot.max_connections);
         let retired = self.swap_backends(&snapshot, backends, means);
-        let gone = self.swap_frontends(&snapshot, means);
+        self.swap_frontends(&snapshot, predecessors, means);
         self.swap_listeners(&snapshot, listeners, means);
-        // Only now, when no new connection can reach them.
-        for frontend in gone {
-            for acceptor in frontend.acceptors {
-                acceptor.connections().drain();
-                self.retired.push(Arc::clone(acceptor.connections()));
-            }
-        }
         self.retired.retain(|connections| connections.count() > 0);
         retired.into_iter().for_each(|backend| backend.tasks.cancel());
     }
 
-    /// Stops accepting.
-    pub(super) fn close_listeners(&mut self) {
-        self.listeners.drain().for_each(|(_, listener)| listener.stop.cancel());
+    /// Stops accepting; what to wait for until nothing is accepted any more.
+    pub(super) fn close_listeners(&mut self) -> Vec<CancellationToken> {
+        for gone in self.listeners.close_all() {
+            self.retired.extend(gone.connections);
+        }
+        self.listeners.ends()
     }
 
-    /// The registers of all connections that are open, retired frontends' too.
+    /// The registers of all connections that are open, also of those that came by what is gone.
     pub(super) fn connections(&self) -> Vec<Arc<Connections>> {
-        let current = self.frontends.iter().flat_map(|frontend| &frontend.acceptors);
-        let current = current.map(|acceptor| acceptor.connections());
-        current.chain(&self.retired).cloned().collect()
+        self.listeners.connections().chain(self.retired.iter().cloned()).collect()
     }
 
     pub(super) fn rosters(&self) -> impl Iterator<Item = &Arc<Roster>> {
@@ -153,9 +121,9 @@ impl Running {
 
     /// The addresses that a frontend listens on, with the ports that the kernel chose, sorted.
     pub(super) fn addresses(&self, frontend: &str) -> Vec<String> {
-        let of_frontend = |listener: &&RunningListener| &*listener.frontend == frontend;
-        let mut addresses: Vec<_> =
-            self.listeners.values().filter(of_frontend).map(|listener| listener.bound.to_string()).collect();
+        let found = self.frontends().find(|running| &*running.name == frontend);
+        let bound = found.into_iter().flat_map(|frontend| self.listeners.of(frontend));
+        let mut addresses: Vec<_> = bound.map(ToString::to_string).collect();
         addresses.sort_unstable();
         addresses
     }
@@ -207,89 +175,78 @@ impl Running {
         retired
     }
 
-    /// Gives every frontend its new work and returns those that are gone.
-    fn swap_frontends(&mut self, snapshot: &Snapshot, means: Means<'_>) -> Vec<RunningFrontend> {
+    /// Makes every frontend anew, with what goes on of the one from before.
+    fn swap_frontends(&mut self, snapshot: &Snapshot, predecessors: Vec<Option<Arc<str>>>, means: Means<'_>) {
         let mut before = std::mem::take(&mut self.frontends);
-        for definition in &snapshot.frontends {
-            let previous = before.iter().position(|frontend| {
-                frontend.definition.name == definition.name
-                    && frontend.definition.mode.name() == definition.mode.name()
-            });
-            let previous = previous.map(|at| before.swap_remove(at));
+        for (definition, predecessor) in snapshot.frontends.iter().zip(predecessors) {
+            let place = predecessor.and_then(|name| before.iter().position(|at| at.definition.name == name));
+            let previous = place.map(|at| before.swap_remove(at));
+            if let Some(previous) = &previous
+                && previous.definition.name != definition.name
+            {
+                self.listeners.rename(&previous.definition.name, &definition.name);
+            }
             let termination = definition.termination.as_ref();
             if let (Some(tls), Some(previous)) = (termination, &previous)
                 && let Some(before) = previous.definition.termination.as_ref()
             {
                 tls.inherit(before);
             }
-            let acceptors = means.workers.iter().enumerate().map(|(worker, means_of_worker)| {
-                let upstreams = definition.mode.backends().iter();
-                let seat = Seat {
-                    frontend: &definition.name,
-                    worker,
-                    resources: &means_of_worker.resources,
-                    metrics: means.metrics,
-                    access_log: snapshot.access_log.as_ref(),
-                    upstreams: upstreams
-                        .map(|b| Arc::clone(&self.backends[b.name()].upstreams[worker]))
-                        .collect(),
-                };
-                definition.mode.take(seat, previous.as_ref().map(|previous| &previous.acceptors[worker]))
-            });
-            let acceptors = acceptors.collect();
             let limit = previous.map_or_else(|| ConnectionLimit::new(0), |previous| previous.limit);
             limit.set(definition.max_connections);
             let watching = termination.map(|tls| (means.watch)(&definition.name, tls).drop_guard());
             let definition = definition.clone();
-            self.frontends.push(RunningFrontend { definition, acceptors, limit, _watching: watching });
+            self.frontends.push(RunningFrontend { definition, limit, _watching: watching });
         }
-        before
+    }
+
+    /// For each frontend of `snapshot` the running one that goes on in it: that of its name, or else one that is only
+    /// called otherwise now: its name is gone, and its address is this one's. Each goes on in one at most.
+    fn predecessors(&self, snapshot: &Snapshot) -> Vec<Option<Arc<str>>> {
+        let is_gone = |name: &Arc<str>| !snapshot.frontends.iter().any(|frontend| frontend.name == *name);
+        let mut gone: Vec<_> = self.frontends().filter(|running| is_gone(&running.name)).collect();
+        let predecessor = |frontend: &Frontend| {
+            let is_alike = |running: &Frontend| running.mode.name() == frontend.mode.name();
+            if let Some(same) = self.frontends().find(|running| running.name == frontend.name) {
+                return is_alike(same).then(|| Arc::clone(&same.name));
+            }
+            let listens_there =
+                |running: &Frontend| frontend.listen.iter().any(|at| running.listen.contains(at));
+            let renamed = gone.iter().position(|running| is_alike(running) && listens_there(running))?;
+            Some(Arc::clone(&gone.swap_remove(renamed).name))
+        };
+        snapshot.frontends.iter().map(predecessor).collect()
     }
 
     /// Points listeners at their frontends, starts new ones and stops those that are gone.
-    fn swap_listeners(
-        &mut self,
-        snapshot: &Snapshot,
-        fresh: Vec<(ListenerKey, Arc<str>, Vec<BoundListener>)>,
-        means: Means<'_>,
-    ) {
-        let mut wanted: HashMap<ListenerKey, &RunningFrontend> = HashMap::new();
-        for frontend in &self.frontends {
-            for address in &frontend.definition.listen {
-                wanted.insert(ListenerKey::new(address, &frontend.definition.name), frontend);
+    fn swap_listeners(&mut self, snapshot: &Snapshot, fresh: Fresh, means: Means<'_>) {
+        let reserve = Reserve::new(snapshot.max_connections);
+        let mut swap = self.listeners.swap(fresh);
+        for RunningFrontend { definition, limit, .. } in &self.frontends {
+            let backends = || definition.mode.backends().iter().map(|backend| &self.backends[backend.name()]);
+            for address in &definition.listen {
+                swap.listen(address, &definition.name, means.workers, |worker, before| {
+                    let acceptor = definition.mode.take(
+                        Seat {
+                            frontend: &definition.name,
+                            worker,
+                            resources: &means.workers[worker].resources,
+                            metrics: means.metrics,
+                            access_log: snapshot.access_log.as_ref(),
+                            upstreams: backends().map(|b| Arc::clone(&b.upstreams[worker])).collect(),
+                        },
+                        before,
+                    );
+                    let admission = definition.admission.clone();
+                    let limits = [Arc::clone(limit), Arc::clone(means.limit)];
+                    Destination { acceptor, admission, limits, reserve }
+                });
             }
         }
-        debug_assert_eq!(self.frontends.len(), snapshot.frontends.len());
-        let reserve = Reserve::new(snapshot.max_connections);
-        let destination = |frontend: &RunningFrontend, worker: usize| Destination {
-            acceptor: Arc::clone(&frontend.acceptors[worker]),
-            admission: frontend.definition.admission.clone(),
-            limits: [Arc::clone(&frontend.limit), Arc::clone(means.limit)],
-            reserve,
-        };
-        self.listeners.retain(|key, listener| {
-            let Some(frontend) = wanted.get(key) else {
-                listener.stop.cancel();
-                return false;
-            };
-            listener.frontend = Arc::clone(&frontend.definition.name);
-            for (worker, live) in listener.destinations.iter().enumerate() {
-                live.store(Arc::new(destination(frontend, worker)));
-            }
-            true
-        });
-        for (key, name, sockets) in fresh {
-            let Some(frontend) = wanted.get(&key) else { continue };
-            let bound = sockets.first().and_then(|socket| socket.local_address(&key.address).ok());
-            let bound = bound.unwrap_or_else(|| key.address.clone());
-            let stop = CancellationToken::new();
-            let mut destinations = Vec::new();
-            for (worker, socket) in sockets.into_iter().enumerate() {
-                let live = Arc::new(Live::new(destination(frontend, worker)));
-                means.workers[worker].listen(socket, &live, &stop, means.accepting);
-                destinations.push(live);
-            }
-            self.listeners.insert(key, RunningListener { frontend: name, bound, destinations, stop });
+        // Only now, when no new connection can reach them.
+        for gone in swap.finish() {
+            self.retired.extend(gone.connections.iter().cloned());
+            (means.retire)(gone);
         }
     }
 }
@@ -298,12 +255,5 @@ impl Prepared {
     /// The rosters that are new, whose names want looking up before they serve.
     pub(super) fn rosters(&self) -> impl Iterator<Item = &Arc<Roster>> {
         self.backends.values().map(|shared| &shared.roster)
-    }
-}
-
-impl ListenerKey {
-    fn new(address: &ListenAddress, frontend: &Arc<str>) -> Self {
-        let is_chosen_by_kernel = matches!(address, ListenAddress::Tcp(addr) if addr.port() == 0);
-        Self { address: address.clone(), owner: is_chosen_by_kernel.then(|| Arc::clone(frontend)) }
     }
 }

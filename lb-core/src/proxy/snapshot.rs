@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admin::HostName;
 use super::frontend::Frontend;
 use super::worker::Workers;
 use crate::access_log::AccessLog;
@@ -21,7 +22,8 @@ pub struct Snapshot {
     pub(super) drain_delay: Duration,
     pub(super) drain_timeout: Duration,
     pub(super) max_connections: usize,
-    pub(super) admin: Option<SocketAddr>,
+    pub(super) admin: Vec<SocketAddr>,
+    pub(super) admin_hosts: Arc<[HostName]>,
     pub(super) access_log: Option<Arc<dyn AccessLog>>,
 }
 

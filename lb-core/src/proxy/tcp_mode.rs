@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::frontend::{Frontend, Listening, Mode, Seat};
 use super::limit::Permits;
 use super::listener::Acceptor;
-use super::{BuildError, BuildProblem};
+use super::{BuildError, BuildProblem, SocketAccess};
 use crate::access_log::Warnings;
 use crate::backend::Backend;
 use crate::live::Live;
@@ -99,7 +99,8 @@ impl Frontend {
 }
 
 impl TcpFrontend {
-    /// Adds an address to listen on: `host:port`, `:80`, `[::]:80` or `unix:/run/lb.sock`.
+    /// Adds an address to listen on: `host:port`, `:80`, `[::]:80`, `unix:/run/lb.sock`, or `unix:@name` in the abstract
+    /// namespace. The file of a unix socket is removed when nobody listens there any more.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listening.listen.push(address.into());
@@ -168,6 +169,13 @@ impl TcpFrontend {
     #[must_use]
     pub fn max_connections(mut self, max: usize) -> Self {
         self.listening.max_connections = max;
+        self
+    }
+
+    /// Says who may connect to its unix sockets. Default: whoever may by the process's umask.
+    #[must_use]
+    pub fn socket_access(mut self, access: SocketAccess) -> Self {
+        self.listening.access = access;
         self
     }
 

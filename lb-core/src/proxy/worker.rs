@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::listener::{Destination, accept_loop};
 use crate::live::Live;
@@ -58,7 +58,7 @@ struct Order {
     destination: Arc<Live<Destination>>,
     stop: CancellationToken,
     /// Dropped when the accept loop has ended.
-    ended: mpsc::Sender<()>,
+    ended: Arc<DropGuard>,
 }
 
 impl Worker {
@@ -92,9 +92,9 @@ impl Worker {
         listener: BoundListener,
         destination: &Arc<Live<Destination>>,
         stop: &CancellationToken,
-        ended: &mpsc::Sender<()>,
+        ended: &Arc<DropGuard>,
     ) {
-        let (destination, stop, ended) = (Arc::clone(destination), stop.clone(), ended.clone());
+        let (destination, stop, ended) = (Arc::clone(destination), stop.clone(), Arc::clone(ended));
         // A worker that is gone has been told to stop, and accepts nothing more.
         let _ = self.orders.send(Order { listener, destination, stop, ended });
     }

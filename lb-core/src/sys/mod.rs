@@ -5,16 +5,18 @@
 //! its caller.
 
 mod files;
+mod listen;
 mod low_water;
 mod pipe;
 mod route;
 mod socket;
 
 pub(crate) use files::{next_number, number, open_files_limit, raise_open_files_limit};
+pub(crate) use listen::{
+    Access, Bound, BoundListener, Claims, ListenAddress, Sharing, SocketFile, bind, every_address, group_id,
+    refuse_new, user_id,
+};
 pub(crate) use low_water::set_receive_low_water;
 pub(crate) use pipe::{Pipe, splice};
 pub(crate) use route::{has_route, host_name, interface_number};
-pub(crate) use socket::{
-    BoundListener, ListenAddress, accept, bind, every_address, hold_back_acknowledgements, peek, send,
-    send_more,
-};
+pub(crate) use socket::{accept, hold_back_acknowledgements, peek, send, send_more};

@@ -59,7 +59,10 @@ fn balanced(builder: BackendBuilder, balance: Balance) -> BackendBuilder {
 
 fn spec<'s>(server: &schema::Server, directory: &impl Fn(Place) -> &'s Path) -> ServerSpec {
     let address = match &server.address.value.value {
-        Address::Unix(path) => Address::Unix(directory(server.address.place).join(path)),
+        // An abstract name begins with NUL and is in no directory.
+        Address::Unix(path) if !path.as_os_str().as_encoded_bytes().starts_with(b"\0") => {
+            Address::Unix(directory(server.address.place).join(path))
+        }
         address => address.clone(),
     };
     let spec = ServerSpec::new(server.name.value.as_str(), address)

@@ -10,7 +10,7 @@ use crate::backend::Backend;
 use crate::config::diagnostics::{At, Place, Problems};
 use crate::config::schema::{self, Action, ListenAddress, Mode};
 use crate::http::{FrontendTimeouts, Limits};
-use crate::proxy::{BuildError, BuildProblem, Frontend, HttpFrontend, TcpFrontend, TcpRoute};
+use crate::proxy::{BuildError, BuildProblem, Frontend, HttpFrontend, SocketAccess, TcpFrontend, TcpRoute};
 
 /// Builds a frontend; what the builder refuses is noted where it stands.
 ///
@@ -25,11 +25,16 @@ pub(super) fn compile<'s>(
 ) -> Option<Frontend> {
     let listen = frontend.listen.0.iter().map(|listen| match &listen.value.value {
         ListenAddress::Unix(path) => format!("unix:{}", directory(listen.place).join(path).display()),
-        ListenAddress::Socket(_) | ListenAddress::Every(_) | ListenAddress::Name(_) => listen.text.clone(),
+        ListenAddress::Socket(_)
+        | ListenAddress::Every(_)
+        | ListenAddress::Name(_)
+        | ListenAddress::Abstract(_) => listen.text.clone(),
     });
+    let access = access(frontend);
     let built = match frontend.mode {
         Mode::Http => {
             let http = listen.fold(http(name, frontend, backends, problems), HttpFrontend::listen);
+            let http = http.socket_access(access);
             let http = match &frontend.tls {
                 Some(tls) => match tls::termination(tls, &directory, problems) {
                     Some(termination) => tls::subject_header(http, tls, problems).tls(termination),
@@ -40,7 +45,7 @@ pub(super) fn compile<'s>(
             problems.is_empty().then(|| http.build())
         }
         Mode::Tcp => {
-            let tcp = listen.fold(tcp(name, frontend, backends), TcpFrontend::listen);
+            let tcp = listen.fold(tcp(name, frontend, backends), TcpFrontend::listen).socket_access(access);
             let tcp = match &frontend.tls {
                 Some(tls) => tcp.tls(tls::tcp_termination(tls, &directory, problems)?),
                 None => tcp,
@@ -87,6 +92,20 @@ fn timeouts(timeouts: &schema::FrontendTimeouts) -> FrontendTimeouts {
         Some(idle) => compiled.idle(idle.duration()),
         None => compiled,
     }
+}
+
+fn access(frontend: &schema::Frontend) -> SocketAccess {
+    let mut access = SocketAccess::new();
+    if let Some(mode) = &frontend.listen_mode {
+        access = access.mode(mode.0);
+    }
+    if let Some(owner) = &frontend.listen_owner {
+        access = access.owner(&*owner.0);
+    }
+    if let Some(group) = &frontend.listen_group {
+        access = access.group(&*group.0);
+    }
+    access
 }
 
 fn accepts_proxy(frontend: &schema::Frontend) -> bool {
@@ -151,8 +170,16 @@ fn note(error: &BuildError, frontend: &At<schema::Frontend>, problems: &Problems
         let place = place.or(match problem {
             BuildProblem::NoTrustedProxies => Some(frontend.accept_proxy.place),
             BuildProblem::Via(_) => frontend.via.as_ref().map(|via| via.place),
+            BuildProblem::SocketMode(_) => frontend.listen_mode.as_ref().map(|mode| mode.place),
+            BuildProblem::Account { kind: "user", .. } => frontend.listen_owner.as_ref().map(|at| at.place),
+            BuildProblem::Account { .. } => frontend.listen_group.as_ref().map(|at| at.place),
             _ => None,
         });
-        problems.said(place.unwrap_or(frontend.place), problem);
+        let place = place.unwrap_or(frontend.place);
+        match problem {
+            // Names that are looked up.
+            BuildProblem::Listen { .. } | BuildProblem::Account { .. } => problems.outside(place, problem),
+            _ => problems.said(place, problem),
+        }
     }
 }

@@ -51,14 +51,13 @@ pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) 
 }
 
 fn with_admin(builder: ProxyBuilder, admin: &Admin, problems: &Problems) -> ProxyBuilder {
+    let builder = builder.admin_hosts(admin.hosts.0.iter().map(|host| host.text.as_str()));
     match &admin.listen.value.value {
         ListenAddress::Socket(addr) => builder.admin(*addr),
-        // One socket: the kernel hands IPv4's connections to that of IPv6 (ipv6(7), IPV6_V6ONLY).
-        ListenAddress::Every(port) => match sys::every_address(*port).pop() {
-            Some(addr) => builder.admin(addr),
-            None => builder,
-        },
-        ListenAddress::Name(_) | ListenAddress::Unix(_) => {
+        ListenAddress::Every(port) => {
+            sys::every_address(*port).into_iter().fold(builder, ProxyBuilder::admin)
+        }
+        ListenAddress::Name(_) | ListenAddress::Unix(_) | ListenAddress::Abstract(_) => {
             let remedy = "write an IP address and a port, such as \"127.0.0.1:9090\"";
             problems.wrong(admin.listen.place, "the admin listener takes only an IP address", remedy);
             builder

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{FrontendTls, Route};
 use crate::backend::Address;
-use crate::config::diagnostics::{At, Place};
+use crate::config::diagnostics::{At, Place, quoted};
 use crate::config::reader::{Keys, Miss, Read, Record, Value};
 use crate::config::units::{Period, Size};
 use crate::config::values::{Named, Parsed, Positive, Several, choice};
@@ -20,6 +20,9 @@ use crate::tcp;
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub(crate) struct Frontend {
     pub(crate) listen: Several<Parsed<ListenAddress>>,
+    pub(crate) listen_mode: Option<At<SocketMode>>,
+    pub(crate) listen_owner: Option<At<Account>>,
+    pub(crate) listen_group: Option<At<Account>>,
     pub(crate) mode: Mode,
     pub(crate) max_connections: usize,
     pub(crate) backend: Option<At<String>>,
@@ -53,6 +56,9 @@ impl Record for Frontend {
         }
         Ok(Self {
             listen: listen.map(|at| at.value).unwrap_or_default(),
+            listen_mode: keys.take("listen_mode"),
+            listen_owner: keys.take("listen_owner"),
+            listen_group: keys.take("listen_group"),
             mode,
             max_connections: keys.or("max_connections", 0),
             backend: keys.take("backend"),
@@ -181,7 +187,8 @@ impl Record for Limits {
     }
 }
 
-/// An address to listen on: `":80"`, `"0.0.0.0:80"`, `"[::]:80"`, `"localhost:80"` or `"unix:/run/lb.sock"`.
+/// An address to listen on: `":80"`, `"0.0.0.0:80"`, `"[::]:80"`, `"localhost:80"`, `"unix:/run/lb.sock"` or
+/// `"unix:@lb"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ListenAddress {
     Socket(SocketAddr),
@@ -190,6 +197,49 @@ pub(crate) enum ListenAddress {
     /// A host name and port, looked up when the address is bound.
     Name(String),
     Unix(PathBuf),
+    /// A name in the abstract namespace.
+    Abstract(String),
+}
+
+/// The permission bits of a unix socket, written in octal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SocketMode(pub(crate) u32);
+
+impl Read for SocketMode {
+    const WANTED: (&'static str, &'static str) = ("a mode in quotes, in octal digits", "\"0660\"");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        let text = value.text()?;
+        let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+        mode.map(Self).ok_or_else(|| {
+            let what = format_args!("{} is no mode of a socket", quoted(&text));
+            value.wrong(what, "write the permission bits in octal digits, such as \"0660\"")
+        })
+    }
+}
+
+impl Serialize for SocketMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:04o}", self.0))
+    }
+}
+
+/// A user or a group, by name or number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Account(pub(crate) String);
+
+impl Read for Account {
+    const WANTED: (&'static str, &'static str) = ("a name or a number", "\"www-data\"");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        match value.text() {
+            Ok(name) => Ok(Self(name.into_owned())),
+            Err(Miss::Type) => Ok(Self(u32::read(value)?.to_string())),
+            Err(said) => Err(said),
+        }
+    }
 }
 
 impl Named for ListenAddress {
@@ -208,7 +258,7 @@ pub(crate) enum ListenError {
     NoPort(String, String),
     #[error("{0:?} has no brackets around its IPv6 address; write \"[{1}]:{2}\"")]
     Brackets(String, Ipv6Addr, u16),
-    #[error("{0:?} has no usable path; write \"unix:/run/lb.sock\", at most 107 bytes")]
+    #[error("{0:?} has no usable path; write \"unix:/run/lb.sock\" or \"unix:@name\", at most 107 bytes")]
     Path(String),
 }
 
@@ -219,10 +269,10 @@ impl FromStr for ListenAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             // unix(7): sun_path holds 108 bytes on Linux, the final NUL included.
             let is_usable = (1..=107).contains(&path.len()) && !path.contains('\0');
-            return if is_usable {
-                Ok(Self::Unix(path.into()))
-            } else {
-                Err(ListenError::Path(text.to_owned()))
+            return match path.strip_prefix('@') {
+                Some(name) if is_usable && !name.is_empty() => Ok(Self::Abstract(name.to_owned())),
+                None if is_usable => Ok(Self::Unix(path.into())),
+                _ => Err(ListenError::Path(text.to_owned())),
             };
         }
         if let Ok(addr) = text.parse() {
@@ -286,6 +336,7 @@ mod tests {
             ("localhost:80", ListenAddress::Name("localhost:80".into())),
             ("unix:/run/lb.sock", ListenAddress::Unix("/run/lb.sock".into())),
             ("unix:lb.sock", ListenAddress::Unix("lb.sock".into())),
+            ("unix:@lb", ListenAddress::Abstract("lb".into())),
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
@@ -305,6 +356,7 @@ mod tests {
             ("0.0.0.0:99999", "no address to listen on"),
             ("http://0.0.0.0:80", "no address to listen on"),
             ("unix:", "no usable path"),
+            ("unix:@", "no usable path"),
         ] {
             let error = text.parse::<ListenAddress>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");

@@ -17,12 +17,13 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::access_log::Format;
+use crate::proxy::HostName;
 
 use super::diagnostics::At;
 use super::log::{LogFormat, LogLevel};
 use super::reader::{Keys, Miss, Read, Record, Value};
 use super::units::Period;
-use super::values::{Parsed, choice};
+use super::values::{Named as ValueKind, Parsed, Several, choice};
 
 pub(crate) use self::backend::{Backend, Balance, Health, SendProxy, Server, Timeouts as BackendTimeouts};
 pub(crate) use self::frontend::{Frontend, Limits, ListenAddress, Mode, Timeouts as FrontendTimeouts};
@@ -208,13 +209,19 @@ impl Serialize for Access {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Admin {
     pub(crate) listen: At<Parsed<ListenAddress>>,
+    pub(crate) hosts: Several<Parsed<HostName>>,
+}
+
+impl ValueKind for HostName {
+    const NAMED: (&'static str, &'static str) = ("a host name", "\"lb.internal\"");
 }
 
 impl Record for Admin {
     const KIND: &'static str = "admin";
 
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
-        Ok(Self { listen: keys.need("listen")? })
+        let hosts = keys.or("hosts", Several::default());
+        Ok(Self { listen: keys.need("listen")?, hosts })
     }
 }
 
