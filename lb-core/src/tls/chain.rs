@@ -36,17 +36,28 @@ pub(super) fn parse<'a>(
 pub(super) fn check(chain: &[X509Certificate<'_>], file: &Path) -> Result<(), TlsProblem> {
     for (at, certificate) in chain.iter().enumerate().skip(1) {
         let (before, behind) = (&chain[..at], &chain[at + 1..]);
-        if before.iter().rev().any(|other| signed(certificate, other)) {
+        let has_signed = before.iter().rev().any(|other| signed(certificate, other));
+        if has_signed && may_sign(certificate) {
             continue;
         }
         let (file, place) = (file.to_owned(), at + 1);
         let subject = certificate.subject().to_string();
+        if has_signed {
+            return Err(TlsProblem::ChainAuthority { file, place, subject });
+        }
         return Err(match behind.iter().position(|other| signed(certificate, other)) {
             Some(next) => TlsProblem::ChainOrder { file, place, subject, signed: place + next + 1 },
             None => TlsProblem::ChainStray { file, place, subject },
         });
     }
     Ok(())
+}
+
+/// RFC 5280 section 4.2.1.9: an authority's certificate says so. One that signed itself is nobody's intermediate, and
+/// clients go by their own copy of it.
+fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    let is_own = certificate.subject().as_raw() == certificate.issuer().as_raw();
+    is_own || matches!(certificate.basic_constraints(), Ok(Some(constraints)) if constraints.value.ca)
 }
 
 /// Whether the key of `signer` signed `certificate`. Where the kind of signature is not known here, names decide.
@@ -102,19 +113,25 @@ mod tests {
 
     #[test]
     fn each_certificate_of_a_chain_leads_on() {
-        let (root, root_certificate) = issuer("root");
+        let (root_issuer, root_certificate) = issuer("root");
         let (other_root, _) = issuer("other root");
         let middle_key = KeyPair::generate().unwrap();
         let mut middle = params("middle");
         middle.not_after = date_time_ymd(2030, 6, 1);
         let cross = middle.signed_by(&middle_key, &other_root).unwrap().pem();
-        let middle_pem = middle.signed_by(&middle_key, &root).unwrap().pem();
+        let middle_pem = middle.signed_by(&middle_key, &root_issuer).unwrap().pem();
         let middle = Issuer::new(middle, middle_key);
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new(vec!["shop.example".to_owned()]).unwrap();
         let leaf = leaf.signed_by(&key, &middle).unwrap().pem();
         let (_, stray) = issuer("stray");
         let (stray, root, middle) = (stray.pem(), root_certificate.pem(), middle_pem);
+        let mut server = params("server");
+        server.is_ca = IsCa::ExplicitNoCa;
+        let server_key = KeyPair::generate().unwrap();
+        let server_pem = server.signed_by(&server_key, &root_issuer).unwrap().pem();
+        let beneath = CertificateParams::new(vec!["shop.example".to_owned()]).unwrap();
+        let beneath = beneath.signed_by(&key, &Issuer::new(server, server_key)).unwrap().pem();
         let nonsense = "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n";
         let (leaf, root, middle, cross) = (&*leaf, &*root, &*middle, &*cross);
         for chain in [
@@ -137,6 +154,12 @@ mod tests {
                 &[leaf, root, middle][..],
                 "certificate 2 in FILE (CN=root) stands before certificate 3, which it signed; put each behind the one \
                  that it signed, the site's own first"
+                    .to_owned(),
+            ),
+            (
+                &[&*beneath, &*server_pem],
+                "certificate 2 in FILE (CN=server) signed another and is not marked as an authority's (CA:TRUE), so that \
+                 every client refuses the chain; have the site's certificate issued by an authority"
                     .to_owned(),
             ),
             (&[leaf, &stray], is_stray(2, "stray")),

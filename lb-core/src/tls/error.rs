@@ -102,6 +102,16 @@ pub enum TlsProblem {
         /// One behind it that it signed.
         signed: usize,
     },
+    /// A certificate of the chain has no right to sign others.
+    #[error("certificate {place} in {} ({subject}) signed another and is not marked as an authority's (CA:TRUE), so that every client refuses the chain; have the site's certificate issued by an authority", file.display())]
+    ChainAuthority {
+        /// The file.
+        file: PathBuf,
+        /// Which certificate in the file, from 1.
+        place: usize,
+        /// Its subject.
+        subject: String,
+    },
     /// A certificate of the chain leads nowhere.
     #[error("certificate {place} in {} ({subject}) signed none of those before it; remove it, or put the issuer's certificate in its place", file.display())]
     ChainStray {
