@@ -287,7 +287,7 @@ impl Files {
         match Certificate::load(certificate.files.clone(), now) {
             Ok(fresh) => *certificate = renewal.take(fresh, certificate, now),
             Err(problem) => {
-                *certificate = certificate.as_of(now);
+                *certificate = renewal.keep(certificate, now);
                 self.failure = Some(problem.to_string());
                 renewal.refused.push((file, problem));
             }

@@ -67,7 +67,7 @@ impl Store {
             let files = match source.files() {
                 Ok(files) => files,
                 Err(problem) => {
-                    certificates.extend(table.of(source).map(|known| known.as_of(now)));
+                    certificates.extend(table.of(source).map(|known| renewal.keep(known, now)));
                     renewal.refused.push((source.path().to_owned(), problem));
                     continue;
                 }
@@ -81,7 +81,7 @@ impl Store {
                         certificates.push(fresh);
                     }
                     (Err(problem), known) => {
-                        certificates.extend(known.map(|known| known.as_of(now)));
+                        certificates.extend(known.map(|known| renewal.keep(known, now)));
                         renewal.refused.push((files.certificate, problem));
                     }
                 }

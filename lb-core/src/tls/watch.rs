@@ -58,6 +58,13 @@ impl Renewal {
         self.is_odd |= fresh.is_refused_otherwise(known);
         fresh
     }
+
+    /// Goes on with `known`, whose files can't be read now; returns what is left of it.
+    pub(super) fn keep(&mut self, known: &Certificate, now: SystemTime) -> Certificate {
+        let same = known.as_of(now);
+        self.is_odd |= same.is_refused_otherwise(known);
+        same
+    }
 }
 
 /// Whose files are watched, for the log.
