@@ -20,4 +20,4 @@ pub(crate) mod reference;
 pub(crate) use answer::response_status;
 pub(crate) use chunked::is_forbidden_trailer;
 pub(crate) use connection::Connection;
-pub(crate) use parse::{request as parse_request, response as parse_response};
+pub(crate) use parse::{is_target, request as parse_request, response as parse_response};

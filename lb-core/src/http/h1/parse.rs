@@ -243,10 +243,15 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
+/// Whether all of it may stand in a target. That is more than RFC 3986 allows: browsers and servers are used to more.
+pub(crate) fn is_target(target: &[u8]) -> bool {
+    target.iter().all(|byte| (0x21..0x7f).contains(byte) && *byte != b'#')
+}
+
 /// Takes the target apart and finds the authority that the request is for (RFC 9112 sections 3.2 and 3.3).
 fn settle_target(head: &mut RequestHead, bytes: &[u8], method: &str, raw: Span) -> Result<(), ParseError> {
     let target = &bytes[raw];
-    if !target.iter().all(|byte| (0x21..0x7f).contains(byte) && *byte != b'#') {
+    if !is_target(target) {
         return Err(ParseError::Target);
     }
     let host = single_host(head, bytes)?;

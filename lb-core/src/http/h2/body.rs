@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream};
 use http::HeaderMap;
 
+use super::pseudo::is_passed;
 use crate::http::body::{Behind, Payload, SourceError};
 use crate::http::h1::is_forbidden_trailer;
 
@@ -134,6 +135,9 @@ impl Body {
                 Some(Err(error)) => return Poll::Ready(Err(source_error(error))),
                 None => {
                     if let Some(trailers) = ready!(self.stream.poll_trailers(cx)).map_err(source_error)? {
+                        if trailers.keys().any(|name| is_passed(name.as_str())) {
+                            return Poll::Ready(Err(SourceError::Malformed));
+                        }
                         write_lines(&trailers, &mut self.trailers);
                     }
                     self.is_ended = true;

@@ -11,10 +11,11 @@ use h2::{Reason, server};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::frames::Fault;
 use super::io::{Home, Io};
 use super::origin::Origin;
+use super::pseudo::STAND_IN_SIZE;
 use super::served::ServedStream;
+use super::traffic::Fault;
 use crate::http::exchange::{Exchange, Next};
 use crate::http::peer::Peer;
 use crate::http::service::Service;
@@ -71,7 +72,7 @@ pub(crate) async fn serve(stream: Stream, read: Bytes, peer: Peer) {
 async fn shake_hands(stream: Stream, read: Bytes, mut peer: Peer) -> Option<Box<Connection>> {
     let service = peer.entry.service.load_full();
     let origin = Arc::new(Origin::of(&stream, peer.said.as_deref()));
-    let io = Io::watched(stream, read);
+    let io = Io::watched(stream, read, service.limits.head_bytes);
     let home = io.home();
     let mut handshake = pin!(builder(&service).handshake::<_, Bytes>(io));
     let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
@@ -117,6 +118,7 @@ async fn part(connection: Box<Connection>) {
 }
 
 fn builder(service: &Service) -> server::Builder {
+    let head_bytes = u32::try_from(service.limits.head_bytes).unwrap_or(u32::MAX);
     let mut builder = server::Builder::new();
     builder
         .enable_connect_protocol()
@@ -124,7 +126,7 @@ fn builder(service: &Service) -> server::Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(u32::try_from(service.limits.head_bytes).unwrap_or(u32::MAX));
+        .max_header_list_size(head_bytes.saturating_add(STAND_IN_SIZE));
     builder
 }
 

@@ -1,137 +1,198 @@
-//! A client's frames as they pass, read by their heads alone: for what the `h2` crate, which reads them whole, lets
-//! go on.
-
-use std::time::Duration;
-
-use tokio::time::Instant;
+//! A client's frames as they pass: heads with their pseudo-fields renamed ([`super::pseudo`]), all others as they are.
+//! They are looked at on the way, for what the `h2` crate, which reads them whole, lets go on.
 
 use super::PREFACE;
-
-/// What a client does that its connection has to end for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// DATA on a stream that it had ended. Where we have ended it, too, that is an error of the connection (RFC 9113
-    /// section 5.1); the `h2` crate has forgotten such a stream and resets it.
-    AfterEnd(u32),
-    /// Frames that carry nothing, without measure.
-    Flood,
-}
+use super::frame::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Head, PADDED, PRIORITY};
+use super::pseudo::{Kind, rename};
+use super::traffic::{Fault, Traffic};
 
 /// Follows the frames of one connection.
 #[derive(Debug)]
 pub(super) struct Frames {
-    head: [u8; HEAD],
-    /// Bytes of the head that have come.
-    have: usize,
-    /// Bytes until the next head.
+    /// Bytes of the present frame, or of the preface, that pass as they come.
     left: usize,
-    /// Streams that the client ended last, the next one to be forgotten at `oldest`.
-    ended: [u32; REMEMBERED],
-    oldest: usize,
-    idle: u32,
-    /// What passed both ways, in bytes, and did not make good for a frame yet.
-    carried: usize,
-    since: Instant,
+    /// A frame that has to be whole to pass, as far as it has come, or the head of one.
+    held: Vec<u8>,
+    /// The block of a head that more frames belong to.
+    open: Option<Box<Open>>,
+    max_continuations: usize,
+    /// The last stream that the client opened.
+    newest: u32,
+    /// What the client has done wrong last.
+    fault: Option<Fault>,
+    /// Nothing passes any more: what comes next would be read as something else.
+    is_over: bool,
+    traffic: Traffic,
 }
 
-const HEAD: usize = 9;
-/// A client that breaks the rule later than that gets the stream's reset.
-const REMEMBERED: usize = 16;
-/// Frames that carry nothing may come at this rate: none costs more than a request, which may come as fast.
-const MAX_IDLE: u32 = 10_000;
-const IN: Duration = Duration::from_secs(1);
-/// One is forgiven for so many bytes that pass either way: who takes a large body sends many a WINDOW_UPDATE.
-const WORTH: usize = 256;
+/// A header block whose end has not come.
+#[derive(Debug)]
+struct Open {
+    head: Head,
+    priority: Vec<u8>,
+    fragments: Vec<u8>,
+    continuations: usize,
+}
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
+/// What we take at most (RFC 9113 section 4.2); the `h2` crate refuses what is larger.
+const MAX_FRAME: usize = 16 * 1024;
+/// A head may come in as many CONTINUATION frames as its size may need, and no fewer than so many.
+const MIN_CONTINUATIONS: usize = 5;
 
 impl Frames {
-    /// Those of a connection that begins with the preface.
-    pub(super) fn new() -> Self {
+    /// Those of a connection that begins with the preface, whose heads may have so many bytes.
+    pub(super) fn new(head_bytes: usize) -> Self {
         Self {
-            head: [0; HEAD],
-            have: 0,
             left: PREFACE.len(),
-            ended: [0; REMEMBERED],
-            oldest: 0,
-            idle: 0,
-            carried: 0,
-            since: Instant::now(),
+            held: Vec::new(),
+            open: None,
+            max_continuations: (head_bytes / MAX_FRAME * 5 / 4).max(MIN_CONTINUATIONS),
+            newest: 0,
+            fault: None,
+            is_over: false,
+            traffic: Traffic::new(),
         }
     }
 
-    /// Looks at what the client has sent; the last of what is wrong with it.
-    pub(super) fn received(&mut self, mut bytes: &[u8]) -> Option<Fault> {
-        let mut fault = None;
-        self.passed(bytes.len());
-        while !bytes.is_empty() {
-            let skipped = self.left.min(bytes.len());
-            self.left -= skipped;
-            bytes = &bytes[skipped..];
-            let taken = (HEAD - self.have).min(bytes.len());
-            if self.left > 0 || taken == 0 {
-                continue;
+    /// Takes what the client has sent. So many of the first bytes pass as they are; behind them passes what is written to
+    /// `out`, which is empty. What is neither has to wait for more.
+    pub(super) fn received(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        self.traffic.passed(bytes.len());
+        if self.held.is_empty() {
+            let (kept, used) = self.pass(bytes, out);
+            self.held.extend_from_slice(&bytes[used..]);
+            return kept;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(bytes);
+        let mut rewritten = Vec::new();
+        let (kept, used) = self.pass(&held, &mut rewritten);
+        out.extend_from_slice(&held[..kept]);
+        out.append(&mut rewritten);
+        self.held.extend_from_slice(&held[used..]);
+        0
+    }
+
+    /// Bytes that were sent to the client.
+    pub(super) fn sent(&mut self, count: usize) {
+        self.traffic.passed(count);
+    }
+
+    /// What the client has done wrong since this was last asked.
+    pub(super) fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// How many of the first bytes pass as they are, and how many have been taken.
+    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, usize) {
+        let (mut kept, mut at) = (0, 0);
+        while !self.is_over {
+            let passing = &bytes[at..at + self.left.min(bytes.len() - at)];
+            if kept == at && out.is_empty() {
+                kept += passing.len();
+            } else {
+                out.extend_from_slice(passing);
             }
-            self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
-            self.have += taken;
-            bytes = &bytes[taken..];
-            if self.have == HEAD {
-                self.have = 0;
-                fault = self.frame().or(fault);
+            self.left -= passing.len();
+            at += passing.len();
+            let Some((head, behind)) = bytes[at..].split_first_chunk::<HEAD>() else { return (kept, at) };
+            let head = Head::read(*head);
+            let is_head = self.is_head(head);
+            if is_head && behind.len() < head.length {
+                return (kept, at);
+            }
+            self.fault = self.traffic.frame(head).or(self.fault);
+            if is_head {
+                self.take_head(head, &behind[..head.length], out);
+                at += HEAD + head.length;
+            } else {
+                self.break_off(out);
+                self.left = HEAD + head.length;
             }
         }
-        fault
+        (kept, bytes.len())
     }
 
-    /// Bytes that passed, whichever way.
-    pub(super) fn passed(&mut self, count: usize) {
-        if self.idle > 0 {
-            self.carried += count;
-            let forgiven = u32::try_from(self.carried / WORTH).unwrap_or(u32::MAX);
-            self.idle = self.idle.saturating_sub(forgiven);
-            self.carried %= WORTH;
-        }
+    /// Whether the frame is one of a head, where one may be.
+    fn is_head(&self, head: Head) -> bool {
+        let is_next = match &self.open {
+            None => head.kind == HEADERS,
+            Some(open) => head.kind == CONTINUATION && head.stream == open.head.stream,
+        };
+        is_next && head.length <= MAX_FRAME
     }
 
-    fn frame(&mut self) -> Option<Fault> {
-        let [a, b, c, kind, flags, stream @ ..] = self.head;
-        self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
-        let ends = flags & END_STREAM != 0;
-        if kind == DATA && self.ended.contains(&stream) {
-            return Some(Fault::AfterEnd(stream));
-        }
-        match kind {
-            DATA | HEADERS if ends => {
-                self.ended[self.oldest] = stream;
-                self.oldest = (self.oldest + 1) % REMEMBERED;
-                None
+    fn take_head(&mut self, head: Head, payload: &[u8], out: &mut Vec<u8>) {
+        let is_whole = head.flags & END_HEADERS != 0;
+        let Some(mut open) = self.open.take() else {
+            let Some((priority, fragment)) = unpadded(head, payload) else {
+                head.write(payload, out);
+                return;
+            };
+            if is_whole {
+                self.write_head(head, priority, fragment, out);
+            } else {
+                let (priority, fragments) = (priority.to_vec(), fragment.to_vec());
+                self.open = Some(Box::new(Open { head, priority, fragments, continuations: 0 }));
             }
-            DATA if self.left > 0 => None,
-            HEADERS | CONTINUATION => None,
-            _ => self.count_idle(),
+            return;
+        };
+        open.fragments.extend_from_slice(payload);
+        open.continuations += 1;
+        if is_whole {
+            self.write_head(open.head, &open.priority, &open.fragments, out);
+        } else if open.continuations < self.max_continuations {
+            self.open = Some(open);
+        } else {
+            (self.fault, self.is_over) = (Some(Fault::Flood), true);
         }
     }
 
-    fn count_idle(&mut self) -> Option<Fault> {
-        self.idle += 1;
-        if self.idle <= MAX_IDLE {
-            return None;
+    fn write_head(&mut self, head: Head, priority: &[u8], block: &[u8], out: &mut Vec<u8>) {
+        let kind = if head.stream > self.newest { Kind::Head } else { Kind::Trailers };
+        self.newest = self.newest.max(head.stream);
+        let mut payload = Vec::with_capacity(priority.len() + block.len() + 128);
+        payload.extend_from_slice(priority);
+        rename(kind, block, &mut payload);
+        let mut frame = Head { flags: head.flags & (END_STREAM | PRIORITY), ..head };
+        let mut rest = &payload[..];
+        while rest.len() > MAX_FRAME {
+            frame.write(&rest[..MAX_FRAME], out);
+            rest = &rest[MAX_FRAME..];
+            frame = Head { kind: CONTINUATION, flags: 0, ..frame };
         }
-        // The clock is asked this seldom.
-        let now = Instant::now();
-        let is_flood = now - self.since < IN;
-        (self.since, self.idle) = (now, 0);
-        is_flood.then_some(Fault::Flood)
+        Head { flags: frame.flags | END_HEADERS, ..frame }.write(rest, out);
     }
+
+    /// Has the `h2` crate see that a head was not brought to its end.
+    fn break_off(&mut self, out: &mut Vec<u8>) {
+        if let Some(open) = self.open.take() {
+            Head { flags: 0, ..open.head }.write(&[], out);
+        }
+    }
+}
+
+/// The priority and the block in the payload of HEADERS (RFC 9113 section 6.2); none where it has no room for them.
+fn unpadded(head: Head, payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = payload;
+    if head.flags & PADDED != 0 {
+        let (padding, behind) = rest.split_first()?;
+        rest = behind.get(..behind.len().checked_sub(usize::from(*padding))?)?;
+    }
+    rest.split_at_checked(if head.flags & PRIORITY != 0 { 5 } else { 0 })
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Duration;
+
     use super::*;
+    use crate::http::h2::frame::DATA;
+
+    /// More than a second.
+    const IN: Duration = Duration::from_secs(1);
+    const MAX_IDLE: usize = 10_000;
+    const LIMIT: usize = 64 * 1024;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -139,9 +200,112 @@ mod tests {
     }
 
     fn begun() -> Frames {
-        let mut frames = Frames::new();
-        assert_eq!(frames.received(PREFACE), None);
+        let mut frames = Frames::new(LIMIT);
+        assert_eq!(passed(&mut frames, PREFACE), PREFACE);
         frames
+    }
+
+    /// What passes of `bytes`.
+    fn passed(frames: &mut Frames, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let kept = frames.received(bytes, &mut out);
+        [&bytes[..kept], &out].concat()
+    }
+
+    /// What is wrong with `bytes`.
+    fn fault(frames: &mut Frames, bytes: &[u8]) -> Option<Fault> {
+        passed(frames, bytes);
+        frames.take_fault()
+    }
+
+    fn renamed(kind: Kind, block: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        rename(kind, block, &mut out);
+        out
+    }
+
+    #[tokio::test]
+    async fn heads_pass_renamed_however_they_are_cut() {
+        let block = b"\x82\x86\x44\x02/a\x41\x01a";
+        let (head, trailers) = (renamed(Kind::Head, block), renamed(Kind::Trailers, b"\x84"));
+        let ping = frame(6, 0, 0, &[0; 8]);
+        let padded = [&b"\x03\0\0\0\0\x10"[..], block, &[0; 3]].concat();
+        let prioritised = [&b"\0\0\0\0\x10"[..], &head].concat();
+        let long = [&block[..], &[0xbe; 2 * MAX_FRAME]].concat();
+        let long_head = renamed(Kind::Head, &long);
+        let sent = [
+            PREFACE.to_vec(),
+            frame(HEADERS, END_HEADERS, 1, block),
+            frame(DATA, 0, 1, b"data"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x84"),
+            ping.clone(),
+            frame(HEADERS, END_HEADERS | END_STREAM | PADDED | PRIORITY, 3, &padded),
+            frame(HEADERS, 0, 5, &block[..4]),
+            frame(CONTINUATION, 0, 5, b""),
+            frame(CONTINUATION, END_HEADERS, 5, &block[4..]),
+            frame(HEADERS, END_STREAM, 7, &long[..MAX_FRAME]),
+            frame(CONTINUATION, 0, 7, &long[MAX_FRAME..2 * MAX_FRAME]),
+            frame(CONTINUATION, END_HEADERS, 7, &long[2 * MAX_FRAME..]),
+            ping.clone(),
+        ]
+        .concat();
+        let expected = [
+            PREFACE.to_vec(),
+            frame(HEADERS, END_HEADERS, 1, &head),
+            frame(DATA, 0, 1, b"data"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers),
+            ping.clone(),
+            frame(HEADERS, END_HEADERS | END_STREAM | PRIORITY, 3, &prioritised),
+            frame(HEADERS, END_HEADERS, 5, &head),
+            frame(HEADERS, END_STREAM, 7, &long_head[..MAX_FRAME]),
+            frame(CONTINUATION, 0, 7, &long_head[MAX_FRAME..2 * MAX_FRAME]),
+            frame(CONTINUATION, END_HEADERS, 7, &long_head[2 * MAX_FRAME..]),
+            ping,
+        ]
+        .concat();
+        for size in (1..100).chain([sent.len() / 2, sent.len()]) {
+            let mut frames = Frames::new(LIMIT);
+            let got: Vec<u8> = sent.chunks(size).flat_map(|piece| passed(&mut frames, piece)).collect();
+            assert!(got == expected, "in pieces of {size}");
+            assert_eq!(frames.take_fault(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_head_passes_as_it_is() {
+        let begin = frame(HEADERS, 0, 1, b"\x82");
+        let begun_head = frame(HEADERS, 0, 1, b"");
+        for (sent, expected) in [
+            // More padding than there is.
+            (frame(HEADERS, END_HEADERS | PADDED, 1, b"\x05\x82"), None),
+            (frame(HEADERS, END_HEADERS | PRIORITY, 1, b"\0\0"), None),
+            (frame(CONTINUATION, END_HEADERS, 1, b"\x82"), None),
+            (frame(HEADERS, END_HEADERS, 1, &[0; MAX_FRAME + 1]), None),
+            ([&begin[..], &frame(DATA, 0, 1, b"x")].concat(), Some(frame(DATA, 0, 1, b"x"))),
+            (
+                [&begin[..], &frame(CONTINUATION, END_HEADERS, 3, b"x")].concat(),
+                Some(frame(CONTINUATION, END_HEADERS, 3, b"x")),
+            ),
+            ([&begin[..], &begin].concat(), Some(begin.clone())),
+        ] {
+            let expected = expected.map_or(sent.clone(), |rest| [&begun_head[..], &rest].concat());
+            assert!(passed(&mut begun(), &sent) == expected, "{:x?}", &sent[..sent.len().min(40)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_comes_in_no_more_frames_than_it_may_need() {
+        for (head_bytes, most) in [(LIMIT, MIN_CONTINUATIONS), (1024 * 1024, 80)] {
+            for (continuations, expected) in [(most - 1, None), (most, Some(Fault::Flood))] {
+                let mut frames = Frames::new(head_bytes);
+                passed(&mut frames, PREFACE);
+                assert_eq!(fault(&mut frames, &frame(HEADERS, 0, 1, b"\x82")), None);
+                let more = frame(CONTINUATION, 0, 1, b"").repeat(continuations);
+                assert_eq!(fault(&mut frames, &more), expected, "{continuations} of {most}");
+                let rest = frame(CONTINUATION, END_HEADERS, 1, b"");
+                assert_eq!(passed(&mut frames, &rest).is_empty(), expected.is_some());
+            }
+        }
     }
 
     #[tokio::test]
@@ -158,8 +322,8 @@ mod tests {
         ]
         .concat();
         for size in 1..bytes.len() {
-            let mut frames = Frames::new();
-            let faults: Vec<_> = bytes.chunks(size).filter_map(|piece| frames.received(piece)).collect();
+            let mut frames = Frames::new(LIMIT);
+            let faults: Vec<_> = bytes.chunks(size).filter_map(|piece| fault(&mut frames, piece)).collect();
             assert_eq!(faults, [Fault::AfterEnd(1)], "in pieces of {size}");
         }
     }
@@ -168,13 +332,13 @@ mod tests {
     async fn a_flood_is_told_from_what_passes_in_its_time() {
         let ping = frame(6, 0, 0, &[0; 8]);
         let mut frames = begun();
-        let burst: Vec<_> = ping.repeat(MAX_IDLE as usize);
-        assert_eq!(frames.received(&burst), None);
-        assert_eq!(frames.received(&ping.repeat(1000)), Some(Fault::Flood));
+        let burst: Vec<_> = ping.repeat(MAX_IDLE);
+        assert_eq!(fault(&mut frames, &burst), None);
+        assert_eq!(fault(&mut frames, &ping.repeat(1000)), Some(Fault::Flood));
 
         let mut frames = begun();
         for _ in 0..10 {
-            assert_eq!(frames.received(&burst), None);
+            assert_eq!(fault(&mut frames, &burst), None);
             tokio::time::advance(IN).await;
         }
     }
@@ -184,8 +348,8 @@ mod tests {
         let update = frame(8, 0, 1, &[0, 0, 8, 0]);
         let mut frames = begun();
         for _ in 0..10 * MAX_IDLE {
-            assert_eq!(frames.received(&update), None);
-            frames.passed(512);
+            assert_eq!(fault(&mut frames, &update), None);
+            frames.sent(512);
         }
     }
 }

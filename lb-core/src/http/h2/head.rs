@@ -1,34 +1,35 @@
 //! Heads to and from the form that exchanges know.
 
-use http::uri::Uri;
-use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, header, response};
 
+use super::pseudo::{Pseudo, is_passed};
 use super::websocket;
 use crate::http::ends::{HeadError, HeadLimits, ParseError};
 use crate::http::h1;
 use crate::http::head::{Asked, BodyLength, Field, RequestHead, ResponseHead, Version};
+use crate::http::host::{default_port, is_same_authority, is_valid_authority};
 
 /// Writes a request's head down as HTTP/1 would have it, and reads it as HTTP/1 is read: whatever can't be told
 /// there without doubt is refused. `is_whole`: no body follows. `key`: it is an extended CONNECT for a WebSocket, and
 /// HTTP/1 would upgrade to it by this key.
 pub(super) fn read_request(
-    parts: &request::Parts,
+    fields: &HeaderMap,
     key: Option<&[u8]>,
     is_whole: bool,
     limits: HeadLimits,
     bytes: &mut Vec<u8>,
     head: &mut RequestHead,
 ) -> Result<(), HeadError> {
-    let method = if key.is_some() { "GET" } else { parts.method.as_str() };
-    let target = if key.is_some() { path_of(parts) } else { target(parts) };
-    for part in [method, " ", target, " HTTP/1.1\r\n"] {
-        bytes.extend_from_slice(part.as_bytes());
+    let pseudo = Pseudo::read(fields).ok_or(ParseError::Malformed)?;
+    let method = if key.is_some() { "GET" } else { pseudo.method };
+    for part in [method.as_bytes(), b" ", target(&pseudo)?, b" HTTP/1.1\r\n"] {
+        bytes.extend_from_slice(part);
     }
     if bytes.len() > limits.bytes {
         return Err(HeadError::TargetTooLong);
     }
-    let has_host = write_host(&parts.uri, &parts.headers, bytes)?;
-    write_fields(&parts.headers, has_host, bytes);
+    let has_host = write_host(&pseudo, fields, bytes)?;
+    write_fields(fields, has_host, bytes);
     if let Some(key) = key {
         write_field(bytes, "connection", b"upgrade");
         write_field(bytes, "upgrade", websocket::PROTOCOL.as_bytes());
@@ -120,31 +121,32 @@ fn has_usually_content(method: &str) -> bool {
     matches!(method, "POST" | "PUT" | "PATCH" | "QUERY")
 }
 
-fn target(parts: &request::Parts) -> &str {
-    if parts.method == http::Method::CONNECT {
-        return parts.uri.authority().map_or("", |authority| authority.as_str());
-    }
-    path_of(parts)
-}
-
-fn path_of(parts: &request::Parts) -> &str {
-    parts.uri.path_and_query().map_or("/", |target| target.as_str())
+/// What is asked for: a path, or where a plain CONNECT is to lead. Never in absolute form, which is HTTP/1's alone.
+fn target<'a>(pseudo: &Pseudo<'a>) -> Result<&'a [u8], ParseError> {
+    let target = match pseudo.path {
+        Some(path @ ([b'/', ..] | b"*")) => path,
+        Some(_) => return Err(ParseError::Target),
+        None => pseudo.authority.unwrap_or_default(),
+    };
+    if h1::is_target(target) { Ok(target) } else { Err(ParseError::Target) }
 }
 
 /// RFC 9113 section 8.3.1: `:authority` stands for Host, which may repeat it and nothing else. Whether there is one.
-fn write_host(uri: &Uri, fields: &HeaderMap, bytes: &mut Vec<u8>) -> Result<bool, ParseError> {
-    let Some(authority) = uri.authority() else { return Ok(false) };
+fn write_host(pseudo: &Pseudo<'_>, fields: &HeaderMap, bytes: &mut Vec<u8>) -> Result<bool, ParseError> {
+    let Some(authority) = pseudo.authority else { return Ok(false) };
+    let default_port = pseudo.scheme.and_then(default_port);
     let mut hosts = fields.get_all(header::HOST).iter();
-    if !hosts.all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+    let is_same = |host: &HeaderValue| is_same_authority(host.as_bytes(), authority, default_port);
+    if !is_valid_authority(authority) || !hosts.all(is_same) {
         return Err(ParseError::Host);
     }
-    write_field(bytes, "host", authority.as_str().as_bytes());
+    write_field(bytes, "host", authority);
     Ok(true)
 }
 
 fn write_fields(fields: &HeaderMap, has_host: bool, bytes: &mut Vec<u8>) {
     for (name, value) in fields {
-        if name != header::COOKIE && !(has_host && name == header::HOST) {
+        if name != header::COOKIE && !(has_host && name == header::HOST) && !is_passed(name.as_str()) {
             write_field(bytes, name.as_str(), value.as_bytes());
         }
     }

@@ -3,12 +3,13 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::{Fault, Frames};
+use super::frames::Frames;
+use super::traffic::Fault;
 use crate::net::Stream;
 
 /// A connection's stream, for the `h2` crate.
@@ -30,9 +31,13 @@ struct Wire {
     stream: Option<Stream>,
     /// A client's; servers are believed.
     frames: Option<Frames>,
-    /// What the client has done wrong last.
-    fault: Option<Fault>,
+    /// What passes instead of what was read, from `given` on.
+    rewritten: Vec<u8>,
+    given: usize,
 }
+
+/// A connection keeps no more than that for what it may rewrite next.
+const KEPT: usize = 1024;
 
 impl Home {
     pub(super) fn take(&self) -> Option<Stream> {
@@ -41,7 +46,7 @@ impl Home {
 
     /// What the client has done wrong since this was last asked.
     pub(super) fn take_fault(&self) -> Option<Fault> {
-        self.wire().fault.take()
+        self.wire().frames.as_mut()?.take_fault()
     }
 
     /// Writes out what has gathered.
@@ -58,18 +63,19 @@ impl Home {
 impl Io {
     /// To a server.
     pub(super) fn new(stream: Stream) -> Self {
-        Self::of(Wire { read: Bytes::new(), stream: Some(stream), frames: None, fault: None })
+        Self::of(Bytes::new(), stream, None)
     }
 
-    /// To a client, of whose bytes `read` was read already.
-    pub(super) fn watched(mut stream: Stream, read: Bytes) -> Self {
+    /// To a client, of whose bytes `read` was read already, and whose heads may have `head_bytes`.
+    pub(super) fn watched(mut stream: Stream, read: Bytes, head_bytes: usize) -> Self {
         // Reading what the event loop does not know writes to all of the buffer, which takes memory that may never be
         // needed. An error comes again.
         let _unknown = stream.register();
-        Self::of(Wire { read, stream: Some(stream), frames: Some(Frames::new()), fault: None })
+        Self::of(read, stream, Some(Frames::new(head_bytes)))
     }
 
-    fn of(wire: Wire) -> Self {
+    fn of(read: Bytes, stream: Stream, frames: Option<Frames>) -> Self {
+        let wire = Wire { read, stream: Some(stream), frames, rewritten: Vec::new(), given: 0 };
         Self(Home(Arc::new(Mutex::new(wire))))
     }
 
@@ -85,26 +91,49 @@ impl Wire {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = if self.read.is_empty() {
-            AsyncRead::poll_read(Pin::new(self.stream()?), cx, buf)
-        } else {
-            let read = self.read.split_to(self.read.len().min(buf.remaining()));
-            buf.put_slice(&read);
-            if self.read.is_empty() {
-                self.read = Bytes::new();
+        loop {
+            self.give(buf);
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
             }
-            Poll::Ready(Ok(()))
-        };
-        if let Some(frames) = &mut self.frames {
-            self.fault = frames.received(&buf.filled()[before..]).or(self.fault);
+            ready!(self.poll_fill(cx, buf))?;
+            let read = buf.filled().len() - before;
+            let Some(frames) = self.frames.as_mut().filter(|_| read > 0) else { return Poll::Ready(Ok(())) };
+            let kept = frames.received(&buf.filled()[before..], &mut self.rewritten);
+            buf.set_filled(before + kept);
         }
-        polled
+    }
+
+    /// Reads what the other side has sent.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return AsyncRead::poll_read(Pin::new(self.stream()?), cx, buf);
+        }
+        let read = self.read.split_to(self.read.len().min(buf.remaining()));
+        buf.put_slice(&read);
+        if self.read.is_empty() {
+            self.read = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Passes on what was rewritten, as much of it as there is room for.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let rest = &self.rewritten[self.given..];
+        let given = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..given]);
+        self.given += given;
+        if self.given == self.rewritten.len() {
+            self.given = 0;
+            self.rewritten.clear();
+            self.rewritten.shrink_to(KEPT);
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let polled = self.stream()?.poll_gather(cx, slices);
         if let (Poll::Ready(Ok(count)), Some(frames)) = (&polled, &mut self.frames) {
-            frames.passed(*count);
+            frames.sent(*count);
         }
         polled
     }

@@ -2,7 +2,7 @@
 //! into ends of exchanges.
 //!
 //! A head becomes the bytes of an HTTP/1 head once and is read by the same parser ([`head`]), so that what is refused
-//! there is refused here. A body ([`body`]) holds one frame at a time, and may look at the next; it gives its window
+//! there is refused here. Targets and authorities are kept from the crate's own idea of them ([`pseudo`]). A body ([`body`]) holds one frame at a time, and may look at the next; it gives its window
 //! back as the other end takes it. A client's connection ([`connection`]) is one task, each of its streams another. A
 //! server's connections ([`sessions`]) are kept by the endpoint, and each lends its streams to exchanges.
 //!
@@ -12,14 +12,17 @@
 mod body;
 mod carrier;
 mod connection;
+mod frame;
 mod frames;
 mod head;
 mod io;
 mod origin;
 mod outbound;
+mod pseudo;
 mod sent;
 mod served;
 mod sessions;
+mod traffic;
 mod websocket;
 
 pub(crate) use connection::serve;

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use super::body::{Body, io_error};
 use super::carrier::{AskedTunnel, Carrier};
 use super::head::{append, append_field, read_request};
 use super::origin::Origin;
 use super::outbound::Outbound;
+use super::pseudo::Pseudo;
 use super::websocket;
 use crate::http::body::{Behind, Payload, Sink, Source, SourceError};
-use crate::http::ends::{ClientEnd, HeadError, HeadLimits};
+use crate::http::ends::{ClientEnd, HeadError, HeadLimits, ParseError};
 use crate::http::head::{BodyLength, RequestHead, ResponseHead, values};
 use crate::http::outgoing::{OutgoingReply, OutgoingResponse, Persistence, interim_fields};
 use crate::net::{Buffer, Resources, Said, Stream};
@@ -26,8 +26,12 @@ use crate::net::{Buffer, Resources, Said, Stream};
 #[derive(Debug)]
 pub(super) struct ServedStream {
     origin: Arc<Origin>,
-    /// Absent once it has been read.
-    request: Option<request::Parts>,
+    /// Its fields, absent once they have been read.
+    request: Option<HeaderMap>,
+    /// By HTTP/2's own rules: the stream is reset (RFC 9113 section 8.1.1).
+    is_malformed: bool,
+    /// What is to be spoken in its tunnel is nothing we know.
+    is_unknown: bool,
     head: Vec<u8>,
     body: Body,
     respond: SendResponse<Bytes>,
@@ -58,18 +62,27 @@ impl ServedStream {
         origin: Arc<Origin>,
         resources: &Resources,
     ) -> Self {
-        let (mut request, body) = request.into_parts();
-        let protocol = request.extensions.get::<Protocol>().map(Protocol::as_str);
-        let asked = (request.method == Method::CONNECT).then(|| match protocol {
-            Some(websocket::PROTOCOL) => AskedTunnel::WebSocket(websocket::key().into_bytes()),
+        let (request, body) = request.into_parts();
+        let mut fields = request.headers;
+        // An authority that has passed by that name was none.
+        let pseudo = Pseudo::read(&fields).filter(|_| request.uri.authority().is_none());
+        let is_malformed = pseudo.is_none();
+        let asked = pseudo.filter(Pseudo::is_connect).map(|pseudo| match pseudo.protocol {
+            Some(protocol) if protocol == websocket::PROTOCOL.as_bytes() => {
+                AskedTunnel::WebSocket(websocket::key().into_bytes())
+            }
             _ => AskedTunnel::Plain,
         });
+        let is_unknown = pseudo.is_some_and(|pseudo| pseudo.protocol.is_some())
+            && !matches!(asked, Some(AskedTunnel::WebSocket(_)));
         if matches!(asked, Some(AskedTunnel::WebSocket(_))) {
-            request.headers.remove(header::SEC_WEBSOCKET_KEY);
+            fields.remove(header::SEC_WEBSOCKET_KEY);
         }
         Self {
             origin,
-            request: Some(request),
+            request: Some(fields),
+            is_malformed,
+            is_unknown,
             head: resources.take_queue(),
             body: Body::replayable(body),
             respond,
@@ -153,13 +166,16 @@ impl ClientEnd for ServedStream {
         limits: HeadLimits,
         head: &mut RequestHead,
     ) -> Poll<Result<(), HeadError>> {
-        let Some(request) = self.request.take() else { return Poll::Ready(Err(HeadError::Closed)) };
-        if request.extensions.get::<Protocol>().is_some() && self.key().is_none() {
+        let Some(fields) = self.request.take() else { return Poll::Ready(Err(HeadError::Closed)) };
+        if self.is_malformed {
+            return Poll::Ready(Err(ParseError::Malformed.into()));
+        }
+        if self.is_unknown {
             return Poll::Ready(Err(HeadError::UnknownProtocol));
         }
         let is_whole = ClientEnd::is_body_ended(self);
         let key = self.asked.as_ref().and_then(AskedTunnel::key);
-        Poll::Ready(read_request(&request, key, is_whole, limits, &mut self.head, head))
+        Poll::Ready(read_request(&fields, key, is_whole, limits, &mut self.head, head))
     }
 
     fn head_bytes(&self) -> &[u8] {
@@ -253,6 +269,12 @@ impl ClientEnd for ServedStream {
     }
 
     fn write_reply(&mut self, outgoing: OutgoingReply<'_>) -> u64 {
+        if self.is_malformed {
+            self.respond.send_reset(Reason::PROTOCOL_ERROR);
+            // It costs the client as little as a reset of its own.
+            self.was_reset = true;
+            return 0;
+        }
         let mut fields = HeaderMap::new();
         if let Some(date) = outgoing.date() {
             append(&mut fields, b"date", date);
@@ -287,6 +309,7 @@ impl Source for ServedStream {
         }
         let polled = self.body.poll_payload(cx);
         self.was_reset |= matches!(polled, Poll::Ready(Err(SourceError::Io(_))));
+        self.is_malformed |= matches!(polled, Poll::Ready(Err(SourceError::Malformed)));
         polled
     }
 
@@ -329,6 +352,9 @@ impl Sink for ServedStream {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_malformed {
+            return Poll::Ready(Ok(()));
+        }
         self.send_head()?;
         ready!(self.poll_write_content(cx))?;
         self.poll_reset(cx)
