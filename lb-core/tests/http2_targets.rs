@@ -134,7 +134,9 @@ fn what_was_said_before_may_be_meant_again() {
     let origin = Origin::named("web1");
     let proxy = Running::in_front_of(&origin);
     let mut peer = connect(&proxy);
-    let literal = |index: u8, value: &str| [&[0x40 | index, value.len() as u8], value.as_bytes()].concat();
+    let literal = |index: u8, value: &str| {
+        [&[0x40 | index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat()
+    };
     let (path, authority) = (literal(4, "/\"a\""), literal(1, "abs%2Flb.sock"));
     // Numbers 62 and 63 from then on.
     peer.headers(1, flag::ALL, &[&[0x82, 0x86][..], &authority, &path].concat());

@@ -269,7 +269,8 @@ mod tests {
 
     #[test]
     fn pseudo_fields_are_renamed_however_they_are_written() {
-        let coded = |name: &[u8]| [&[0x40, 0x80 | name.len() as u8], name, &b"\x01x"[..]].concat();
+        let coded =
+            |name: &[u8]| [&[0x40, 0x80 | u8::try_from(name.len()).unwrap()], name, &b"\x01x"[..]].concat();
         for (block, expected) in [
             (vec![0x82], literal(0, "!method", "GET")),
             (vec![0x84], literal(0, "!path", "/")),
