@@ -45,7 +45,8 @@ fn frontend(frontend: &FrontendStatus) -> [String; 4] {
 
 fn backend(backend: &BackendStatus) -> [String; 4] {
     let names = backend.servers.iter().map(|report| &report.server.name);
-    ["backend".into(), backend.name.clone(), backend.balance.clone(), listed(names)]
+    let servers = if backend.servers.is_empty() { "no servers".to_owned() } else { listed(names) };
+    ["backend".into(), backend.name.clone(), backend.balance.clone(), servers]
 }
 
 /// A row for the rest that is not named, if there is one.

@@ -130,7 +130,7 @@ impl Checking {
         P: Fn(Arc<HealthCheck>, Arc<Server>) -> F,
         F: Future<Output = Result<String, ProbeError>>,
     {
-        let (mut next, mut was_asked) = (pace.first(), true);
+        let mut next = pace.first();
         loop {
             tokio::time::sleep_until(next).await;
             let turn = self.checks.turn().await;
@@ -138,17 +138,8 @@ impl Checking {
             let result = probe(self.check.clone(), self.server.clone()).await;
             drop(turn);
             match result {
-                Err(error) if error.is_ours() => {
-                    // Said once, not each interval.
-                    if was_asked {
-                        self.warn_of_want(&error);
-                    }
-                    was_asked = false;
-                }
-                result => {
-                    was_asked = true;
-                    self.tell(result, start.elapsed());
-                }
+                Err(error) if error.is_ours() => self.warn_of_want(&error),
+                result => self.tell(result, start.elapsed()),
             }
             next = pace.after(start);
         }
@@ -162,7 +153,11 @@ impl Checking {
         self.roster.checked(&self.server, outcome);
     }
 
+    /// That this machine could not ask is no verdict on the server.
     fn warn_of_want(&self, error: &ProbeError) {
+        if !self.checks.may_warn(Instant::now()) {
+            return;
+        }
         let (backend, server) = (&**self.server.backend(), &**self.server.name());
         warn!(backend, server, %error, "this machine can't check the server; raise its limit on open files or its ports");
     }

@@ -1,10 +1,11 @@
 //! What the checkers of all backends share: how many probes run at a time, and how many servers there are to probe.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 /// Holds the checkers of many backends to what one proxy may ask of its machine and of its servers. Cheap to clone;
 /// clones are the same.
@@ -12,7 +13,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub struct Checks {
     probing: Arc<Semaphore>,
     servers: Arc<AtomicU32>,
+    /// When it was last said that this machine can't probe.
+    warned: Arc<Mutex<Option<Instant>>>,
 }
+
+/// Between two lines that say so, whichever the server: what one lacks, all lack.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Each probe takes a descriptor, and so many servers may be silent for their timeout before others wait.
 const MOST_PROBES: usize = 256;
@@ -35,6 +41,16 @@ impl Checks {
         FIRST_PROBE.saturating_mul(self.servers.load(Ordering::Relaxed)).max(FIRST_PROBES)
     }
 
+    /// Whether it is time to say that this machine can't probe.
+    pub(super) fn may_warn(&self, now: Instant) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = warned.is_none_or(|at| now.duration_since(at) >= QUIET);
+        if may {
+            *warned = Some(now);
+        }
+        may
+    }
+
     /// The part of one backend, with no servers yet.
     pub(super) fn share(&self) -> Share {
         Share { servers: Arc::clone(&self.servers), own: 0 }
@@ -43,7 +59,8 @@ impl Checks {
 
 impl Default for Checks {
     fn default() -> Self {
-        Self { probing: Arc::new(Semaphore::new(MOST_PROBES)), servers: Arc::default() }
+        let probing = Arc::new(Semaphore::new(MOST_PROBES));
+        Self { probing, servers: Arc::default(), warned: Arc::default() }
     }
 }
 
@@ -71,6 +88,14 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_this_machine_lacks_is_said_now_and_then() {
+        let (checks, now) = (Checks::default(), Instant::now());
+        let seconds = [0, 1, 9, 10, 11, 20];
+        let said = seconds.map(|seconds| checks.clone().may_warn(now + Duration::from_secs(seconds)));
+        assert_eq!(said, [true, false, false, true, false, true]);
+    }
 
     #[test]
     fn first_probes_come_soon_where_there_are_few() {
