@@ -103,6 +103,9 @@ fn load_sources(
     let (config, is_parsed) = parse(sources.iter().map(|source| source.text.as_str()), &noted, problems);
     check::check(&config, is_read && is_parsed, problems);
     let builder = compile::compile(&config, &sources, problems);
+    for problem in builder.circles() {
+        compile::note_circle(&problem, &config, problems);
+    }
     let hash = source::hash_of(&sources);
     let schema::Log { level, format, access } = config.log;
     let log = LogSettings { level, format, access: access.0 };

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use tokio::time::Instant;
 
+use super::circle;
 use super::edits::HeaderEdits;
 use super::ends::{ClientEnd, HeadLimits};
 use super::forwarded::client_of;
@@ -188,6 +189,9 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
                 return Ok(Routed::Own(Reply::options()));
             }
             _ => {}
+        }
+        if circle::has_closed(request, bytes) {
+            return Err(Refusal::CIRCLE);
         }
         let authority = &bytes[request.authority];
         let is_connect = request.target.form == TargetForm::Authority;

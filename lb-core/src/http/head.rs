@@ -72,6 +72,7 @@ impl Field {
 pub(crate) enum Known {
     Other,
     Authorization,
+    CdnLoop,
     Connection,
     ContentLength,
     Date,
@@ -86,6 +87,7 @@ pub(crate) enum Known {
     Trailer,
     TransferEncoding,
     Upgrade,
+    Via,
     XForwardedFor,
     XForwardedHost,
     XForwardedPort,
@@ -114,9 +116,11 @@ impl Known {
         // The length decides between at most three candidates.
         let candidates: &[(&[u8], Self)] = match name.len() {
             2 => &[(b"te", Self::Te)],
+            3 => &[(b"via", Self::Via)],
             4 => &[(b"host", Self::Host), (b"date", Self::Date)],
             6 => &[(b"expect", Self::Expect)],
             7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
+            8 => &[(b"cdn-loop", Self::CdnLoop)],
             9 => &[(b"forwarded", Self::Forwarded), (b"x-real-ip", Self::XRealIp)],
             10 => &[(b"connection", Self::Connection), (b"keep-alive", Self::KeepAlive)],
             12 => &[(b"max-forwards", Self::MaxForwards)],

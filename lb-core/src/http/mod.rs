@@ -5,6 +5,7 @@
 //! (`body`).
 
 mod body;
+mod circle;
 mod connection;
 mod date;
 pub mod edits;

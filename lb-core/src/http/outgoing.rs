@@ -1,5 +1,6 @@
 //! Heads as they go out, before a protocol writes them down: which of the received fields go on, and what is added.
 
+use super::circle;
 use super::edits::RequestEdits;
 use super::filter::Edits;
 use super::forwarded::{Forwarded, RealIp};
@@ -126,6 +127,14 @@ impl OutgoingRequest<'_> {
         if let Some(real_ip) = self.real_ip.filter(|_| is_told(RealIp::NAME.as_bytes())) {
             real_ip.write(queue);
         }
+    }
+
+    /// The proxy's mark on a request that may have come through it before, in a field of its own behind those received.
+    pub(crate) fn circle_mark(&self) -> Option<&'static str> {
+        let may_be_changed = self.forwarded.is_some() || self.via.is_some();
+        let is_marked =
+            may_be_changed && circle::may_close(&self.head.fields) && !self.edits.drops(b"cdn-loop");
+        is_marked.then_some(circle::NAME)
     }
 
     /// Whether the server learns what the client expects.

@@ -62,6 +62,12 @@ impl Refusal {
         Self::closing(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "the request's body is too large\n");
     pub(crate) const NO_ROUTE: Self =
         Self::keeping(StatusCode::NOT_FOUND, Reason::NoRoute, "nothing is served here\n");
+    /// RFC 5842 section 7.2.
+    pub(crate) const CIRCLE: Self = Self::keeping(
+        StatusCode::LOOP_DETECTED,
+        Reason::LoopDetected,
+        "the request came through this proxy again and again\n",
+    );
     pub(crate) const NO_SERVER: Self =
         Self::keeping(StatusCode::SERVICE_UNAVAILABLE, Reason::NoServer, "no server is available\n");
     pub(crate) const QUEUE_TIMEOUT: Self =

@@ -17,6 +17,8 @@ pub enum Reason {
     TooLarge,
     /// No route matches: 404.
     NoRoute,
+    /// The request came through lb again and again: 508.
+    LoopDetected,
     /// The backend has no server that takes traffic: 503.
     NoServer,
     /// All servers stayed at their `max_connections` past `timeouts.queue`: 503.
@@ -42,12 +44,13 @@ impl Reason {
     pub(super) const COUNT: usize = Self::ALL.len();
 
     /// All reasons, in the order of their discriminants.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::ClientTimeout,
         Self::IdleTimeout,
         Self::TooLarge,
         Self::NoRoute,
+        Self::LoopDetected,
         Self::NoServer,
         Self::QueueTimeout,
         Self::ConnectFailed,
@@ -67,6 +70,7 @@ impl Reason {
             Self::IdleTimeout => "idle_timeout",
             Self::TooLarge => "too_large",
             Self::NoRoute => "no_route",
+            Self::LoopDetected => "loop_detected",
             Self::NoServer => "no_server",
             Self::QueueTimeout => "queue_timeout",
             Self::ConnectFailed => "connect_failed",

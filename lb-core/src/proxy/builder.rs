@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admin::HostName;
+use super::circle;
 use super::frontend::Frontend;
 use super::run::Proxy;
 use super::snapshot::Snapshot;
@@ -158,7 +159,14 @@ impl ProxyBuilder {
         self.check_frontends();
         self.check_listeners();
         self.collect_backends();
+        let circles = self.circles();
+        self.problems.extend(circles);
         if self.problems.is_empty() { Ok(self.snapshot) } else { Err(BuildError::proxy(self.problems)) }
+    }
+
+    /// Servers that are the proxy itself.
+    pub(crate) fn circles(&self) -> Vec<BuildProblem> {
+        circle::circles(&self.snapshot.frontends)
     }
 
     fn check_frontends(&mut self) {

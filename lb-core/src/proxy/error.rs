@@ -76,6 +76,19 @@ pub enum BuildProblem {
     /// A name of the admin listener is none.
     #[error("{0}")]
     AdminHost(String),
+    /// A server is the proxy itself.
+    #[error(
+        "server `{server}` of backend {backend} is where frontend {frontend} listens: requests would go round in a \
+         circle; name the server's own address"
+    )]
+    Circle {
+        /// Where it listens.
+        frontend: String,
+        /// By which a request comes back there.
+        backend: String,
+        /// The server's name.
+        server: String,
+    },
     /// There is nothing to run.
     #[error("there is no frontend; add one")]
     NoFrontend,

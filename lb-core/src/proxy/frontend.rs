@@ -41,6 +41,9 @@ pub(crate) trait Mode: fmt::Debug + Send + Sync {
     /// The backends it sends to, in the order in which [`Seat::upstreams`] has them.
     fn backends(&self) -> &[Backend];
 
+    /// Whether what goes to the backend in this place would go there again if it came back.
+    fn repeats(&self, backend: usize) -> bool;
+
     /// Takes a worker's seat: makes an acceptor, or gives the one from before this mode's work and returns it.
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor>;
 }

@@ -182,6 +182,7 @@ impl HttpFrontend {
         let router = router.map(|plan| target(plan, &mut backends));
         let mode = HttpMode {
             backends: backends.backends.into(),
+            repeated: backends.repeated.into(),
             router: Arc::new(router),
             filters: filters.into(),
             timeouts,
@@ -212,6 +213,8 @@ fn is_received_by(name: &str) -> bool {
 #[derive(Default)]
 struct Places {
     backends: Vec<Backend>,
+    /// Which of them a route sends to that changes nothing about the request.
+    repeated: Vec<bool>,
     /// Where each stands in `backends`.
     by_name: HashMap<Arc<str>, usize>,
 }
@@ -220,6 +223,7 @@ impl Places {
     fn of(&mut self, backend: &Backend) -> usize {
         *self.by_name.entry(Arc::clone(backend.name())).or_insert_with(|| {
             self.backends.push(backend.clone());
+            self.repeated.push(false);
             self.backends.len() - 1
         })
     }
@@ -227,13 +231,18 @@ impl Places {
 
 /// A plan with its backends' places.
 fn target(plan: Plan, places: &mut Places) -> RouteTarget {
-    let upstreams = plan.backends().map(|backend| places.of(backend)).collect();
+    let upstreams: Box<[usize]> = plan.backends().map(|backend| places.of(backend)).collect();
+    if plan.rewrite().is_none() && plan.request_headers().is_empty() {
+        upstreams.iter().for_each(|place| places.repeated[*place] = true);
+    }
     RouteTarget { plan, upstreams }
 }
 
 /// Mode `http` with all it serves by.
 struct HttpMode {
     backends: Box<[Backend]>,
+    /// Which of them get requests as they came.
+    repeated: Box<[bool]>,
     router: Arc<Router<RouteTarget>>,
     filters: Arc<[Arc<dyn Filter>]>,
     timeouts: FrontendTimeouts,
@@ -251,6 +260,11 @@ impl Mode for HttpMode {
 
     fn backends(&self) -> &[Backend] {
         &self.backends
+    }
+
+    fn repeats(&self, backend: usize) -> bool {
+        // What a filter changes is not known before.
+        self.filters.is_empty() && self.repeated[backend]
     }
 
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {

@@ -7,6 +7,7 @@
 
 mod admin;
 mod builder;
+mod circle;
 pub(crate) mod control;
 mod error;
 mod frontend;

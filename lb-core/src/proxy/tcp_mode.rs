@@ -242,6 +242,11 @@ impl Mode for TcpMode {
         &self.backends
     }
 
+    /// A ClientHello comes back as it was.
+    fn repeats(&self, _: usize) -> bool {
+        true
+    }
+
     fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
         let service = Service {
             name: Arc::clone(seat.frontend),

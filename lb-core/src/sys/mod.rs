@@ -18,5 +18,5 @@ pub(crate) use listen::{
 };
 pub(crate) use low_water::set_receive_low_water;
 pub(crate) use pipe::{Pipe, splice};
-pub(crate) use route::{has_route, host_name, interface_number};
+pub(crate) use route::{has_route, host_name, interface_number, is_local};
 pub(crate) use socket::{accept, hold_back_acknowledgements, peek, send, send_more};

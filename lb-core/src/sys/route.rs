@@ -6,16 +6,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, netdevice};
 
-/// Whether the kernel knows a route to `addr` and an address of ours to send from. Asked by connecting a datagram
-/// socket, which sends nothing (RFC 6724 section 2). What can't be found out, for want of descriptors, say, counts as a way.
+/// Whether the kernel knows a route to `addr` and an address of ours to send from. What can't be found out, for want of
+/// descriptors, say, counts as a way.
 pub(crate) fn has_route(addr: IpAddr) -> bool {
+    !source_for(addr).is_err_and(|error| means_no_route(&error))
+}
+
+/// Whether `addr` is this machine's: what is sent there is sent from there.
+pub(crate) fn is_local(addr: IpAddr) -> bool {
+    addr.is_loopback() || source_for(addr).is_ok_and(|source| source == addr)
+}
+
+/// The address of ours that the kernel would send to `addr` from. Asked by connecting a datagram socket, which sends
+/// nothing (RFC 6724 section 2).
+fn source_for(addr: IpAddr) -> io::Result<IpAddr> {
     let unspecified = match addr {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
     // The discard service: connect(2) wants a port and does nothing with it.
-    let connected = UdpSocket::bind((unspecified, 0)).and_then(|socket| socket.connect((addr, 9)));
-    !connected.is_err_and(|error| means_no_route(&error))
+    let socket = UdpSocket::bind((unspecified, 0))?;
+    socket.connect((addr, 9))?;
+    socket.local_addr().map(|source| source.ip())
 }
 
 /// The number of an interface, as IPv6 addresses of a link name it.
@@ -43,6 +55,15 @@ mod tests {
     #[test]
     fn there_is_a_way_to_the_loopback() {
         assert!(has_route(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn an_address_is_local_where_it_is_this_machines() {
+        for (addr, expected) in
+            [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("192.0.2.77", false)]
+        {
+            assert_eq!(is_local(addr.parse().unwrap()), expected, "{addr}");
+        }
     }
 
     #[test]

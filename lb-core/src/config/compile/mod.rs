@@ -13,7 +13,7 @@ use std::path::Path;
 use super::diagnostics::{Place, Problems};
 use super::schema::{Admin, Config, ListenAddress, Workers};
 use super::source::Source;
-use crate::proxy::{self, Proxy, ProxyBuilder};
+use crate::proxy::{self, BuildProblem, Proxy, ProxyBuilder};
 use crate::sys;
 
 /// Builds everything; what is refused is noted, and the builder is of use only if nothing was.
@@ -48,6 +48,14 @@ pub(crate) fn compile(config: &Config, sources: &[Source], problems: &Problems) 
         }
     }
     builder
+}
+
+/// Notes a server that is the proxy itself, where its address is written.
+pub(crate) fn note_circle(problem: &BuildProblem, config: &Config, problems: &Problems) {
+    let BuildProblem::Circle { backend, server, .. } = problem else { return };
+    let servers = config.backend.get(backend).into_iter().flat_map(|backend| &backend.servers);
+    let place = servers.into_iter().find(|at| at.name.value == *server).map(|at| at.address.place);
+    problems.said(place.unwrap_or_default(), problem);
 }
 
 fn with_admin(builder: ProxyBuilder, admin: &Admin, problems: &Problems) -> ProxyBuilder {

@@ -111,3 +111,15 @@ fn a_star_in_a_path_is_told_what_would_match() {
     }
     assert_eq!(warnings(&around("", "path_regex = \"^/a*$\"", "")), [""; 0]);
 }
+
+#[test]
+fn a_server_that_is_the_proxy_is_told_where_it_is_written() {
+    let text = around("", "", "").replace("\"web1:80\"", "\"web1:80\", \"127.0.0.1:80\"");
+    assert_eq!(
+        problems(&text),
+        [
+            "lb.toml:2:23: server `127.0.0.1:80` of backend shop is where frontend web listens: requests would go round \
+          in a circle; name the server's own address"
+        ]
+    );
+}

@@ -228,7 +228,7 @@ pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
         b"range",
         b"set-cookie",
     ];
-    !matches!(Known::of(name), Known::Other | Known::Date)
+    !matches!(Known::of(name), Known::Other | Known::CdnLoop | Known::Date | Known::Via)
         || MODIFIERS.iter().any(|modifier| name.eq_ignore_ascii_case(modifier))
 }
 

@@ -39,6 +39,9 @@ pub(crate) fn encode_request(queue: &mut Vec<u8>, request: &OutgoingRequest<'_>)
             queue.extend_from_slice(part.as_bytes());
         }
     }
+    if let Some(name) = request.circle_mark() {
+        write_field(queue, b"cdn-loop", name.as_bytes());
+    }
     if head.is_upgrade {
         for field in head.fields.iter().filter(|field| field.known == Known::Upgrade) {
             write_field(queue, b"upgrade", &bytes[field.value]);

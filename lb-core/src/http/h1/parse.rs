@@ -188,7 +188,7 @@ fn mark_hop_by_hop(fields: &mut [Field], bytes: &[u8], name: &[u8]) {
     let known = Known::of(name);
     let frames =
         matches!(known, Known::Host | Known::ContentLength | Known::TransferEncoding | Known::Trailer);
-    if frames || known.is_forwarded() {
+    if frames || known == Known::CdnLoop || known.is_forwarded() {
         return;
     }
     for field in fields.iter_mut().filter(|field| bytes[field.name].eq_ignore_ascii_case(name)) {

@@ -330,6 +330,9 @@ fn head_of(
     if let Some((version, name)) = outgoing.via() {
         append(&mut fields, b"via", format!("{version} {name}").as_bytes());
     }
+    if let Some(name) = outgoing.circle_mark() {
+        append(&mut fields, b"cdn-loop", name.as_bytes());
+    }
     if let Some(left) = outgoing.max_forwards() {
         fields.insert(header::MAX_FORWARDS, HeaderValue::from(left));
     }
