@@ -145,12 +145,12 @@ fn build_lb() -> Result<PathBuf, String> {
     let target = target_dir().ok_or("no target directory")?;
     eprintln!("building lb");
     let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--release", "--quiet", "-p", "lb-bin", "--target-dir"])
+        .args(["build", "--profile", "dist", "--quiet", "-p", "lb-bin", "--target-dir"])
         .arg(&target)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status();
     match status {
-        Ok(status) if status.success() => existing(&target.join("release/lb")),
+        Ok(status) if status.success() => existing(&target.join("dist/lb")),
         Ok(status) => Err(format!("cargo build: {status}")),
         Err(error) => Err(format!("cargo: {error}")),
     }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::process_collector::ProcessCollector;
 use prometheus::proto;
 use prometheus::{Registry, TextEncoder};
 
 use super::counters::Exposed;
 use super::names::{self, Name};
+use super::process;
 use super::samples::Samples;
 use super::series::Family;
 use super::{EncodeError, Gauges, Inner};
@@ -21,7 +21,6 @@ pub(super) fn registry(inner: &Weak<Inner>) -> Registry {
     let registry = Registry::new();
     let proxy = SeriesCollector { inner: Weak::clone(inner), descriptions: descriptions() };
     registry.register(Box::new(proxy)).expect("names are valid and unique, as tests of names.rs show");
-    registry.register(Box::new(ProcessCollector::for_self())).expect("its names don't begin with lb_");
     registry
 }
 
@@ -52,12 +51,13 @@ impl Collector for SeriesCollector {
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
         let mut samples = Samples::default();
+        process::expose(&mut samples);
         if let Some(inner) = self.inner.upgrade() {
             expose_family(&inner.frontends, &mut samples);
             expose_family(&inner.requests, &mut samples);
             expose_family(&inner.backends, &mut samples);
             expose_family(&inner.servers, &mut samples);
-            expose_process(&inner, &mut samples);
+            expose_whole(&inner, &mut samples);
             if let Some(gauges) = inner.gauges() {
                 expose_gauges(&gauges, &mut samples);
             }
@@ -72,7 +72,7 @@ fn expose_family<T: Exposed>(family: &Family<T>, samples: &mut Samples) {
     }
 }
 
-fn expose_process(inner: &Inner, samples: &mut Samples) {
+fn expose_whole(inner: &Inner, samples: &mut Samples) {
     samples.counter(&names::CONFIG_RELOADS_TOTAL, ["success"].into_iter(), inner.reloads_succeeded.get());
     samples.counter(&names::CONFIG_RELOADS_TOTAL, ["error"].into_iter(), inner.reloads_failed.get());
     if let Some(seconds) = inner.configured_at() {

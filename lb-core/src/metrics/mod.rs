@@ -27,6 +27,7 @@ mod exposition;
 mod handshake;
 mod histogram;
 mod names;
+mod process;
 mod reason;
 mod samples;
 mod series;

@@ -2,7 +2,7 @@
 //!
 //! Names have the prefix `lb_` and base units; counters end in `_total`. Label values come from names in the
 //! configuration and from closed sets in this crate, never from clients, so that no client can make series.
-//! The process collector's own names (`process_*`) are the only ones that are not here.
+//! `process_*` are named as all of Prometheus' clients name them.
 
 /// What kind of value a metric has, as the exposition format says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,20 @@ names! {
         "Lines of the access log dropped because its reader is slower than the traffic.";
     BUILD_INFO = Gauge "lb_build_info" ["version"]
         "Always 1; the version is in the label.";
+    PROCESS_CPU_SECONDS_TOTAL = Counter "process_cpu_seconds_total" []
+        "User and system CPU time of the process.";
+    PROCESS_RESIDENT_MEMORY_BYTES = Gauge "process_resident_memory_bytes" []
+        "Memory of the process that is in RAM.";
+    PROCESS_VIRTUAL_MEMORY_BYTES = Gauge "process_virtual_memory_bytes" []
+        "Addresses that the process has reserved.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" []
+        "Open files: sockets, pipes and others.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" []
+        "How many files may be open.";
+    PROCESS_THREADS = Gauge "process_threads" []
+        "Threads of the process.";
+    PROCESS_START_TIME_SECONDS = Gauge "process_start_time_seconds" []
+        "When the process started, in seconds since 1970.";
 }
 
 #[cfg(test)]
@@ -86,7 +100,7 @@ mod tests {
     #[test]
     fn names_follow_the_scheme() {
         for name in ALL {
-            assert!(name.name.starts_with("lb_"), "{}", name.name);
+            assert!(name.name.starts_with("lb_") || name.name.starts_with("process_"), "{}", name.name);
             assert_eq!(name.name.ends_with("_total"), name.kind == Kind::Counter, "{}", name.name);
             assert!(name.kind != Kind::Histogram || name.name.ends_with("_seconds"), "{}", name.name);
             assert!(name.help.ends_with('.'), "{}", name.name);

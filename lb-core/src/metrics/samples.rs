@@ -13,8 +13,12 @@ pub(super) struct Samples(BTreeMap<&'static str, (Name, Vec<proto::Metric>)>);
 
 impl Samples {
     pub(super) fn counter<'a>(&mut self, name: &Name, labels: impl Iterator<Item = &'a str>, value: u64) {
+        self.counter_f64(name, labels, to_f64(value));
+    }
+
+    pub(super) fn counter_f64<'a>(&mut self, name: &Name, labels: impl Iterator<Item = &'a str>, value: f64) {
         let mut counter = proto::Counter::default();
-        counter.set_value(to_f64(value));
+        counter.set_value(value);
         self.push(name, Kind::Counter, labels).set_counter(counter);
     }
 
