@@ -108,6 +108,17 @@ fn each_problem_of_a_key_has_its_line_and_its_remedy() {
     }
 }
 
+/// Nothing would be done with it: a server is shown the certificate alone.
+#[test]
+fn a_certificate_for_servers_has_no_ocsp_response() {
+    let line = "tls = { client = { cert = \"c.pem\", key = \"c.key\", ocsp = \"c.ocsp\" } }";
+    let found = problems(&around("", "", line));
+    assert!(
+        found.iter().any(|problem| problem.contains("unknown key \"ocsp\" in `certificate`")),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn each_problem_of_a_frontend_has_its_line_and_its_remedy() {
     for (line, expected) in [

@@ -65,7 +65,7 @@ impl Record for BackendTls {
             ca: keys.take("ca"),
             server_name: keys.take("server_name"),
             insecure_skip_verify: keys.or("insecure_skip_verify", false),
-            client: keys.take("client"),
+            client: keys.take::<ClientFiles>("client").map(|at| At::new(at.value.0, at.place)),
         };
         if let Some(ca) = tls.ca.as_ref().filter(|_| tls.insecure_skip_verify) {
             let what = "`ca` with `insecure_skip_verify`: no certificate is verified";
@@ -110,6 +110,18 @@ impl Record for Files {
     fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
         let (cert, key, ocsp) = (keys.need("cert"), keys.need("key"), keys.take("ocsp"));
         Ok(Self { cert: cert?, key: key?, ocsp })
+    }
+}
+
+/// The table form of a certificate that servers ask for: nothing is stapled to that one.
+struct ClientFiles(Files);
+
+impl Record for ClientFiles {
+    const KIND: &'static str = "certificate";
+
+    fn record(keys: &mut Keys<'_>) -> Result<Self, Miss> {
+        let (cert, key) = (keys.need("cert"), keys.need("key"));
+        Ok(Self(Files { cert: cert?, key: key?, ocsp: None }))
     }
 }
 
