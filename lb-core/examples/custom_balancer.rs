@@ -1,6 +1,6 @@
 //! A policy of one's own: fill the first server up before the next gets anything, so that the last can sleep.
 //!
-//! `cargo run --example custom_balancer -- 127.0.0.1:8080 10.0.0.1:80 10.0.0.2:80`
+//! `cargo run -p lb-core --example custom_balancer -- 127.0.0.1:8080 10.0.0.1:80 10.0.0.2:80`
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Balancer for Filling {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let listen = arguments.next().ok_or("usage: custom_balancer LISTEN SERVER...")?;
     let jobs = Backend::builder("jobs").servers(arguments).policy(FillUp { full: 8 }).build()?;

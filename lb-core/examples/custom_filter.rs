@@ -1,6 +1,6 @@
 //! A filter of one's own: only who knows the key gets through, servers learn the caller and never see the key.
 //!
-//! `cargo run --example custom_filter -- 127.0.0.1:8080 10.0.0.1:80`, then
+//! `cargo run -p lb-core --example custom_filter -- 127.0.0.1:8080 10.0.0.1:80`, then
 //! `curl -H 'x-api-key: sesame' http://127.0.0.1:8080/`
 
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -34,7 +34,7 @@ impl Filter for RequireApiKey {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let listen = arguments.next().ok_or("usage: custom_filter LISTEN SERVER...")?;
     let api = Backend::builder("api").servers(arguments).build()?;

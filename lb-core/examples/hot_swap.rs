@@ -1,6 +1,6 @@
 //! Servers replaced while requests are under way: each line of standard input is the new list.
 //!
-//! `cargo run --example hot_swap -- 127.0.0.1:8080 10.0.0.1:80`, then type `10.0.0.1:80 10.0.0.2:80`
+//! `cargo run -p lb-core --example hot_swap -- 127.0.0.1:8080 10.0.0.1:80`, then type `10.0.0.1:80 10.0.0.2:80`
 
 use std::error::Error;
 use std::io;
@@ -9,14 +9,17 @@ use lb_core::prelude::*;
 use lb_core::proxy::ProxyBuilder;
 use tokio::sync::mpsc;
 
+/// Errors of the proxy are `Send + Sync`. Keep them so: what holds another one across an await can't be spawned.
+type Failure = Box<dyn Error + Send + Sync>;
+
 /// Everything the proxy is to be: built anew for each change, whatever the change.
-fn shop<'a>(listen: &str, servers: impl Iterator<Item = &'a str>) -> Result<ProxyBuilder, Box<dyn Error>> {
+fn shop<'a>(listen: &str, servers: impl Iterator<Item = &'a str>) -> Result<ProxyBuilder, Failure> {
     let shop = Backend::builder("shop").servers(servers).build()?;
     Ok(Proxy::builder().frontend(Frontend::http("web").listen(listen).backend(&shop)))
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [listen, servers @ ..] = arguments.as_slice() else {
         return Err("usage: hot_swap LISTEN SERVER...".into());

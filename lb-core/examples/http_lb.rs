@@ -1,12 +1,12 @@
 //! Requests take turns over some servers; what begins with `/status` the proxy answers itself.
 //!
-//! `cargo run --example http_lb -- 127.0.0.1:8080 10.0.0.1:80 10.0.0.2:80`
+//! `cargo run -p lb-core --example http_lb -- 127.0.0.1:8080 10.0.0.1:80 10.0.0.2:80`
 
 use lb_core::http::route::Respond;
 use lb_core::prelude::*;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let listen = arguments.next().ok_or("usage: http_lb LISTEN SERVER...")?;
 

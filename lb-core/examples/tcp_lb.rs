@@ -1,13 +1,13 @@
 //! Connections go to the server with the fewest; the last server takes them only when no other is up.
 //!
-//! `cargo run --example tcp_lb -- 127.0.0.1:5432 db1:5432 db2:5432`
+//! `cargo run -p lb-core --example tcp_lb -- 127.0.0.1:5432 db1:5432 db2:5432`
 
 use std::time::Duration;
 
 use lb_core::prelude::*;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let listen = arguments.next().ok_or("usage: tcp_lb LISTEN SERVER... BACKUP")?;
     let mut servers: Vec<ServerSpec> = arguments.map(|server| server.parse()).collect::<Result<_, _>>()?;
