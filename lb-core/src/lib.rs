@@ -7,7 +7,7 @@
 //! use lb_core::prelude::*;
 //!
 //! #[tokio::main(flavor = "current_thread")]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //!     let shop = Backend::builder("shop").server("10.0.0.1:80").server("10.0.0.2:80").build()?;
 //!     let web = Frontend::http("web").listen("0.0.0.0:80").backend(&shop);
 //!     Proxy::builder().frontend(web).build()?.run(std::future::pending()).await?;
@@ -19,7 +19,7 @@
 //!
 //! ```no_run
 //! # use lb_core::prelude::*;
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let database = Backend::builder("database").server("db1:5432").server("db2:5432").policy(LeastConnections).build()?;
 //! let postgres = Frontend::tcp("postgres").listen("0.0.0.0:5432").backend(&database);
 //! Proxy::builder().frontend(postgres).build()?.run(std::future::pending()).await?;
@@ -56,11 +56,22 @@
 //! proxy's own, one a CPU, and the runtime only does what is not urgent (health checks, name resolution, the admin
 //! listener); with [`Workers::Runtime`](proxy::Workers::Runtime) it does everything.
 //!
+//! # Seeing what it does
+//!
+//! The library logs by [`tracing`](https://docs.rs/tracing), and nothing is shown without a subscriber: not that a server
+//! went down, not why a reload was refused. A program that has none yet sets one up before it starts the proxy:
+//!
+//! ```ignore
+//! tracing_subscriber::fmt().init();      // to standard output; `tracing-subscriber` is a crate of its own
+//! ```
+//!
+//! A line for each request is the [`access_log`]'s; counters are [`metrics`]; both are also there without a subscriber.
+//!
 //! # Changing it while it runs
 //!
 //! [`Handle::apply`](proxy::Handle::apply) replaces what a proxy serves by a new snapshot, all or nothing. What is in
 //! both stays as it is: listeners and their queues, servers with their health, counters and connections. No request
-//! fails because of it. The example `hot_swap` does it by hand; with a configuration file,
+//! fails because of it. The example `hot_swap` does it by hand, in a loop that could be spawned as a task; with a configuration file,
 //! [`config::load`] reads one into a builder and [`config::Reloader`] follows it.
 //!
 //! # Your own code in it
@@ -112,6 +123,8 @@ pub mod config;
 pub mod discovery;
 #[cfg(all(feature = "fuzz", feature = "http"))]
 pub mod fuzz;
+#[cfg(test)]
+mod generated;
 #[cfg(feature = "proxy")]
 pub mod health;
 #[cfg(feature = "http")]

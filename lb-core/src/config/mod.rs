@@ -32,6 +32,8 @@ mod watch;
 #[cfg(test)]
 mod conf_tests;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

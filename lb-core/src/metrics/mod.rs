@@ -206,4 +206,6 @@ impl Inner {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
