@@ -141,7 +141,7 @@ impl fmt::Display for BindError {
         let is_tcp = matches!(address, ListenAddress::Tcp(_));
         let way_out = match source.kind() {
             io::ErrorKind::AddrInUse => "; another process listens there: stop it, or listen elsewhere",
-            io::ErrorKind::AlreadyExists => "; remove it, or name another path",
+            io::ErrorKind::AlreadyExists => "; name another path, or remove it if nothing needs it",
             io::ErrorKind::NotFound => "; create its directory, or name another path",
             io::ErrorKind::PermissionDenied if is_tcp => {
                 "; ports below 1024 need the capability CAP_NET_BIND_SERVICE, \
