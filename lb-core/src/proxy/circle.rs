@@ -77,6 +77,10 @@ impl Frontend {
 fn reaches(server: &Address, listen: &ListenAddress) -> bool {
     match (server, listen) {
         (Address::Unix(server), ListenAddress::Unix(listen)) => server == listen,
+        (Address::Unix(server), ListenAddress::Abstract(listen)) => {
+            let name = server.as_os_str().as_encoded_bytes().strip_prefix(b"\0");
+            name == Some(listen.as_bytes())
+        }
         (Address::Socket(server), ListenAddress::Tcp(listen)) => is_at(*server, *listen),
         (Address::Name { host, port }, ListenAddress::Tcp(listen))
             if host.eq_ignore_ascii_case("localhost") =>
@@ -134,5 +138,9 @@ mod tests {
         let unix = |path: &str| ListenAddress::Unix(path.into());
         assert!(reaches(&"unix:/run/lb.sock".parse().unwrap(), &unix("/run/lb.sock")));
         assert!(!reaches(&"unix:/run/lb.sock".parse().unwrap(), &unix("/run/app.sock")));
+        let named = |name: &str| ListenAddress::Abstract(name.into());
+        assert!(reaches(&"unix:@lb".parse().unwrap(), &named("lb")));
+        assert!(!reaches(&"unix:@lb".parse().unwrap(), &named("app")));
+        assert!(!reaches(&"unix:lb".parse().unwrap(), &named("lb")));
     }
 }

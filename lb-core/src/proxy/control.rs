@@ -164,7 +164,8 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Is not ready any more, stops accepting after the snapshot's delay, waits for open connections as long as the snapshot says, and ends everything.
+    /// Is not ready any more, stops accepting after the snapshot's delay, waits for open connections as long as the
+    /// snapshot says, and ends everything.
     pub(super) async fn drain(&self) -> Left {
         self.is_draining.store(true, Ordering::Release);
         let drain_delay = lock(&self.settings).drain_delay;

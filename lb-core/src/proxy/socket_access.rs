@@ -27,6 +27,9 @@ pub struct SocketAccess {
     group: Option<String>,
 }
 
+/// The number -1.
+const UNCHANGED: u32 = u32::MAX;
+
 impl SocketAccess {
     /// Sets nothing.
     pub fn new() -> Self {
@@ -68,6 +71,7 @@ impl SocketAccess {
             let name = name.as_deref()?;
             let found = name.parse().map(Some).or_else(|_not_a_number| find(name));
             let why = match found {
+                Ok(Some(UNCHANGED)) => "it is the number by which chown(2) changes nothing".to_owned(),
                 Ok(Some(number)) => return Some(number),
                 Ok(None) => "this system knows none of the name".to_owned(),
                 Err(error) => error.to_string(),
@@ -90,6 +94,7 @@ mod tests {
         let access = SocketAccess::new().mode(0o660).owner("root").group("12345").resolve().unwrap();
         assert_eq!(access, Access { mode: Some(0o660), owner: Some(0), group: Some(12345) });
         assert_eq!(SocketAccess::new().resolve().unwrap(), Access::default());
+        assert!(SocketAccess::new().owner(u32::MAX.to_string()).resolve().is_err());
         let wrong = SocketAccess::new().mode(0o1000).owner("nobody-has-this-name").group("-1");
         let problems = wrong.resolve().unwrap_err();
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
