@@ -124,19 +124,16 @@ impl Template {
         }
     }
 
-    /// Appends it as the value of a header field. Nothing of a request ends the line: what could is encoded, whatever
-    /// was checked before.
+    /// Appends it as the value of a header field. Its text was checked when it was parsed; of what a request has, control
+    /// characters are encoded, whatever was checked before, so that none ends the line.
     pub(crate) fn push_value(&self, variables: &Variables<'_>, out: &mut Vec<u8>) {
         for piece in &self.pieces {
-            let start = out.len();
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Placeholder(placeholder) => placeholder.push(variables, out),
-            }
-            if out[start..].iter().any(u8::is_ascii_control) {
-                let made = out.split_off(start);
-                for byte in made {
-                    if byte.is_ascii_control() { push_escape(out, byte) } else { out.push(byte) }
+                Piece::Placeholder(placeholder) => {
+                    let start = out.len();
+                    placeholder.push(variables, out);
+                    encode_controls(start, out);
                 }
             }
         }
@@ -184,6 +181,15 @@ impl Placeholder {
                 }
             }
             Self::Scheme => out.extend_from_slice(variables.scheme.as_bytes()),
+        }
+    }
+}
+
+/// Encodes the control characters behind the first `start` bytes.
+fn encode_controls(start: usize, out: &mut Vec<u8>) {
+    if out[start..].iter().any(u8::is_ascii_control) {
+        for byte in out.split_off(start) {
+            if byte.is_ascii_control() { push_escape(out, byte) } else { out.push(byte) }
         }
     }
 }
@@ -251,6 +257,8 @@ mod tests {
             ("{host_name} {port} {method}", "shop.example 8443 POST"),
             ("{{client}} {{{method}}}", "{client} {POST}"),
             ("{{\"a\":{{}}}}", "{\"a\":{}}"),
+            // A tab of the text stays, as it does in a value without placeholders.
+            ("a\tb {method}", "a\tb POST"),
         ] {
             assert_eq!(value(text, &variables()), want, "{text}");
         }

@@ -107,8 +107,8 @@ impl Redirect {
                 Piece::Placeholder(placeholder) => {
                     let mut made = Vec::new();
                     placeholder.push(variables, &mut made);
-                    let is_host = |byte| is_host_byte(byte) && is_host(*placeholder);
-                    push_encoded(out, &made, |byte| is_bare(byte) || byte == b'?' || is_host(byte));
+                    let stays_in_host = |byte| is_host(*placeholder) && is_host_byte(byte);
+                    push_encoded(out, &made, |byte| is_bare(byte) || byte == b'?' || stays_in_host(byte));
                 }
             }
             is_behind_path = *piece == Piece::Placeholder(Placeholder::Path);
