@@ -4,6 +4,7 @@
 //! Thin and safe, by rustix, socket2 and nix; every function returns `io::Result` and leaves the meaning of an error to
 //! its caller.
 
+mod file_stamp;
 mod files;
 mod listen;
 mod low_water;
@@ -11,6 +12,7 @@ mod pipe;
 mod route;
 mod socket;
 
+pub(crate) use file_stamp::FileStamp;
 pub(crate) use files::{next_number, number, open_files_limit, raise_open_files_limit};
 pub(crate) use listen::{
     Access, Bound, BoundListener, Claims, ListenAddress, Sharing, SocketFile, bind, every_address, group_id,

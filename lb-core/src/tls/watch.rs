@@ -6,7 +6,6 @@
 //! half of a renewal.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +13,7 @@ use tokio::time::sleep;
 
 use super::certificate::Certificate;
 use super::error::{TlsPart, TlsProblem};
+use crate::sys::FileStamp;
 
 /// How often the files are looked at, if nothing else is said.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(crate) trait Watched: Clone + Send + 'static {
     /// When something of what was read is over, and the files are to be read again whether they changed or not.
     fn end(&self) -> Option<SystemTime>;
 
-    /// Certificates whose time is over, nearly over (21 days) or has not begun, and what else is odd about them.
+    /// Certificates whose time is over, nearly over (21 days) or has not begun, and OCSP responses that are no good.
     fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)>;
 }
 
@@ -44,8 +44,8 @@ pub(crate) trait Watched: Clone + Send + 'static {
 pub(crate) struct Renewal {
     pub(super) renewed: Vec<PathBuf>,
     pub(super) refused: Vec<(PathBuf, TlsProblem)>,
-    /// Whether there is anything to warn of that there was not before.
-    pub(super) is_odd: bool,
+    /// Whether there is another thing to warn of than before.
+    pub(super) has_new_warning: bool,
 }
 
 impl Renewal {
@@ -55,14 +55,14 @@ impl Renewal {
         if fresh.is_renewal_of(known) {
             self.renewed.push(fresh.files.certificate.clone());
         }
-        self.is_odd |= fresh.is_refused_otherwise(known);
+        self.has_new_warning |= fresh.is_refused_otherwise(known);
         fresh
     }
 
     /// Goes on with `known`, whose files can't be read now; returns what is left of it.
     pub(super) fn keep(&mut self, known: &Certificate, now: SystemTime) -> Certificate {
         let same = known.as_of(now);
-        self.is_odd |= same.is_refused_otherwise(known);
+        self.has_new_warning |= same.is_refused_otherwise(known);
         same
     }
 }
@@ -97,7 +97,7 @@ pub(crate) async fn watch(owner: Owner<'_>, watched: &impl Watched, mut counted:
         }
         taken = now;
         let Some(renewal) = blocking(watched, Watched::renew).await else { return };
-        if renewal.is_odd {
+        if renewal.has_new_warning {
             warned = None;
         }
         for file in renewal.renewed {
@@ -137,13 +137,10 @@ impl Owner<'_> {
     }
 }
 
-/// What `stat` says of a file: when it or its mode changed (ctime), how long and which it is. `None`: it is not there.
-type Stamp = (PathBuf, Option<(i64, i64, u64, u64)>);
-
-async fn stamps(watched: &impl Watched) -> Vec<Stamp> {
+/// Each file with its stamp; `None`: it is not there.
+async fn stamps(watched: &impl Watched) -> Vec<(PathBuf, Option<FileStamp>)> {
     let stamp = |path: PathBuf| {
-        let found = fs::metadata(&path).ok();
-        let stamp = found.map(|found| (found.ctime(), found.ctime_nsec(), found.len(), found.ino()));
+        let stamp = fs::metadata(&path).ok().as_ref().map(FileStamp::of);
         (path, stamp)
     };
     blocking(watched, move |watched| watched.paths().into_iter().map(stamp).collect())

@@ -14,7 +14,6 @@
 mod eyes;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use tokio::time::sleep;
 use self::eyes::{Eyes, Places};
 use super::files::{files_of, read_bytes};
 use super::source::hash_read;
+use crate::sys::FileStamp;
 
 /// Watches what a configuration was read from.
 ///
@@ -106,9 +106,8 @@ impl Watch {
     }
 }
 
-/// What `stat` says of a file: its own name, and when (in seconds and nanoseconds), how long and which it is. `None`: it
-/// is not there.
-type Stamp = (PathBuf, Option<(i64, i64, u64, u64)>);
+/// A file with its stamp; `None`: it is not there.
+type Stamp = (PathBuf, Option<FileStamp>);
 
 async fn stamps_changed(source: &Path, named: &[PathBuf], before: Vec<Stamp>) {
     loop {
@@ -122,8 +121,7 @@ async fn stamps_changed(source: &Path, named: &[PathBuf], before: Vec<Stamp>) {
 
 fn stamps(source: &Path, named: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
-        let found = fs::metadata(&path).ok();
-        let stamp = found.map(|found| (found.ctime(), found.ctime_nsec(), found.len(), found.ino()));
+        let stamp = fs::metadata(&path).ok().as_ref().map(FileStamp::of);
         (path, stamp)
     };
     all_files(source, named).into_iter().map(stamp).collect()

@@ -3,15 +3,16 @@
 //! The text is kept as it is, and searched at each lookup: 200,000 lines of a blocklist cost their own size and a
 //! fraction of a millisecond, where a table of them would cost a hundred times as much.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use memchr::{memchr, memmem, memrchr};
+
+use crate::sys::FileStamp;
 
 /// The file, read again when it has changed.
 #[derive(Debug)]
@@ -25,16 +26,7 @@ struct Held {
     /// In lower case, for names are compared without.
     text: Vec<u8>,
     /// Of the file that was read; none if it may have changed again within its timestamps' grain.
-    stamp: Option<Stamp>,
-}
-
-/// What differs when a file is written, replaced, or another one is mounted over it.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    stamp: Option<FileStamp>,
 }
 
 /// No file system's timestamps are coarser.
@@ -59,7 +51,7 @@ impl Hosts {
     }
 
     fn refresh(&self, held: &mut Held) -> io::Result<()> {
-        if held.stamp.is_some() && held.stamp == Some(Stamp::of(&std::fs::metadata(&self.path)?)) {
+        if held.stamp.is_some() && held.stamp == Some(FileStamp::of(&std::fs::metadata(&self.path)?)) {
             return Ok(());
         }
         let now = SystemTime::now();
@@ -72,20 +64,9 @@ impl Hosts {
         let is_settled = |at: io::Result<SystemTime>| {
             at.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > GRAIN))
         };
-        let stamp = is_settled(metadata.modified()).then(|| Stamp::of(&metadata));
+        let stamp = is_settled(metadata.modified()).then(|| FileStamp::of(&metadata));
         *held = Held { text, stamp };
         Ok(())
-    }
-}
-
-impl Stamp {
-    fn of(file: &Metadata) -> Self {
-        Self {
-            file: (file.dev(), file.ino()),
-            length: file.len(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
     }
 }
 
