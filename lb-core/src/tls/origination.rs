@@ -194,7 +194,8 @@ impl PartialEq for Origination {
 }
 
 impl OriginationBuilder {
-    /// Believes the authorities in this PEM file, and servers whose own certificate stands there; no others. Default: those of the system.
+    /// Believes the authorities in this PEM file, and servers whose own certificate stands there; no others. Default:
+    /// the system's authorities.
     pub fn authorities(mut self, file: impl Into<PathBuf>) -> Self {
         self.authorities = Some(file.into());
         self

@@ -62,13 +62,24 @@ pub(super) fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'stat
     key.decode(path)
 }
 
-/// Whether there is a certificate in `pem`, and whether there is a key. Of a damaged file: both, so that somebody reads
-/// it and says what is wrong.
-pub(super) fn contents(pem: &[u8], path: &Path) -> (bool, bool) {
-    sections(pem, path).map_or((true, true), |sections| {
-        let has_certificate = sections.iter().any(|section| section.label == CERTIFICATE);
-        (has_certificate, sections.iter().any(Section::is_key))
-    })
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// Certificates, or nothing known.
+    Certificates,
+    Key,
+    /// Both; or it is damaged, and whoever reads it says how.
+    Both,
+}
+
+pub(super) fn contents(pem: &[u8], path: &Path) -> Contents {
+    let Ok(sections) = sections(pem, path) else { return Contents::Both };
+    let has_certificate = sections.iter().any(|section| section.label == CERTIFICATE);
+    match (has_certificate, sections.iter().any(Section::is_key)) {
+        (true, true) => Contents::Both,
+        (false, true) => Contents::Key,
+        (_, false) => Contents::Certificates,
+    }
 }
 
 /// What stands between two lines that mark it.
@@ -131,8 +142,8 @@ fn sections<'a>(pem: &'a [u8], path: &Path) -> Result<Vec<Section<'a>>, TlsProbl
                 return Err(wrong(&format!("begins a section while that of line {} has no end", begun.line)));
             }
             (false, Some(begun)) if begun.label == label => {
-                let length = (pem.len() - begun.text.len()..here + line.len()).len();
-                sections.push(Section { text: &begun.text[..length], ..begun });
+                let first = pem.len() - begun.text.len();
+                sections.push(Section { text: &pem[first..here + line.len()], ..begun });
             }
             (false, _) => return Err(wrong("ends a section that has not begun")),
         }

@@ -11,7 +11,7 @@ use rustls::{CipherSuite, SignatureScheme};
 
 use super::certificate::{Certificate, CertificateFiles, CertificateStatus};
 use super::error::{TlsPart, TlsProblem};
-use super::pem;
+use super::pem::{self, Contents};
 use super::watch::Renewal;
 use crate::live::Live;
 
@@ -178,13 +178,13 @@ fn files_in(directory: &Path) -> Result<Vec<CertificateFiles>, TlsProblem> {
     paths.sort();
     let mut all = Vec::new();
     for path in paths {
-        let (has_certificate, has_key) = pem::contents(&pem::read(&path)?, &path);
-        // A key alone, beside its certificate.
-        if has_key && !has_certificate {
-            continue;
-        }
         let beside = path.with_extension("key");
-        let key = if has_key || !beside.exists() { path.clone() } else { beside };
+        let key = match pem::contents(&pem::read(&path)?, &path) {
+            // It stands beside its certificate.
+            Contents::Key => continue,
+            Contents::Certificates if beside.exists() => beside,
+            Contents::Certificates | Contents::Both => path.clone(),
+        };
         let files = CertificateFiles::new(&path, key);
         let ocsp = path.with_extension("ocsp");
         all.push(if ocsp.exists() { files.ocsp(ocsp) } else { files });
