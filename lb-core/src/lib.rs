@@ -71,8 +71,8 @@
 //!
 //! [`Handle::apply`](proxy::Handle::apply) replaces what a proxy serves by a new snapshot, all or nothing. What is in
 //! both stays as it is: listeners and their queues, servers with their health, counters and connections. No request
-//! fails because of it. The example `hot_swap` does it by hand, in a loop that could be spawned as a task; with a configuration file,
-//! [`config::load`] reads one into a builder and [`config::Reloader`] follows it.
+//! fails because of it. The example `hot_swap` does it by hand, in a loop that could be spawned as a task; with a
+//! configuration file, [`config::load`] reads one into a builder and [`config::Reloader`] follows it.
 //!
 //! # Your own code in it
 //!
@@ -137,6 +137,8 @@ pub mod http;
 pub mod net;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "http")]
+mod spelling;
 #[cfg(feature = "proxy")]
 mod sys;
 #[cfg(feature = "proxy")]

@@ -11,7 +11,7 @@ use layers::imports::Sources;
 
 /// `lib.rs`, the prelude, the test kit and what fuzzers run stand outside.
 const FLOORS: [&[&str]; 9] = [
-    &["live", "metrics", "sys"],
+    &["live", "metrics", "spelling", "sys"],
     &["tls"],
     &["access_log", "net"],
     &["backend"],

@@ -1,7 +1,7 @@
 //! What somebody may have meant by a word that lb doesn't know: the one it is a slip of, a part of, or that another
 //! proxy has for the same.
 
-use strsim::damerau_levenshtein;
+use crate::spelling::nearest;
 
 /// Words of HAProxy, nginx, Envoy, Traefik and Caddy, and what they are called here. The first that fits is told.
 const ELSEWHERE: &[(&[&str], &[&str])] = &[
@@ -26,8 +26,9 @@ const ELSEWHERE: &[(&[&str], &[&str])] = &[
 /// What to write instead of the unknown `word`, where `known` are the words that are possible.
 pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
     let plain = word.to_lowercase().replace('-', "_");
-    let meant =
-        slip_of(&plain, known).or_else(|| elsewhere(&plain, known)).or_else(|| part_of(&plain, known));
+    let meant = nearest(&plain, known.iter().copied())
+        .or_else(|| elsewhere(&plain, known))
+        .or_else(|| part_of(&plain, known));
     match meant {
         Some(name) => format!("did you mean `{name}`?"),
         None if known.is_empty() => "remove it".to_owned(),
@@ -38,12 +39,6 @@ pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
             format!("remove it, or use one of {}", known.join(", "))
         }
     }
-}
-
-fn slip_of<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let nearest = known.iter().copied().min_by_key(|name| damerau_levenshtein(word, name))?;
-    let allowed = word.chars().count().div_ceil(3);
-    (damerau_levenshtein(word, nearest) <= allowed).then_some(nearest)
 }
 
 fn elsewhere<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::host::{port_of, without_port};
 use super::path::push_escape;
+use crate::spelling::nearest;
 
 /// A text whose placeholders are filled in for each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,14 +197,11 @@ fn encode_controls(start: usize, out: &mut Vec<u8>) {
 
 /// What to write in place of an unknown placeholder.
 fn hint(name: &str) -> String {
-    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), known);
-    let nearest = Placeholder::ALL.iter().map(|(known, _)| (distance(known), *known)).min();
-    match nearest {
-        Some((distance, known)) if distance <= name.chars().count().div_ceil(3) => {
-            format!("did you mean `{{{known}}}`?")
-        }
-        _ => {
-            let all: Vec<String> = Placeholder::ALL.iter().map(|(known, _)| format!("{{{known}}}")).collect();
+    let known = || Placeholder::ALL.iter().map(|(known, _)| *known);
+    match nearest(&name.to_ascii_lowercase(), known()) {
+        Some(meant) => format!("did you mean `{{{meant}}}`?"),
+        None => {
+            let all: Vec<String> = known().map(|known| format!("{{{known}}}")).collect();
             format!("use one of {}, or write `{{{{` for a brace", all.join(", "))
         }
     }
