@@ -3,9 +3,9 @@
 //! [`load`] reads a file or a directory, reports every problem at once as [`Diagnostics`], and turns what the file
 //! says into calls on the same public builders an embedder uses: what the file can do, the library can do.
 //!
-//! The way of a file: `files` reads it, `foreign` tells what is no TOML at all, `parse` has the `toml` crate make a tree of it with positions, `reader` walks the
-//! tree into the structs of `schema` (values with `${VAR}` replaced by `substitute`), `check` compares names and
-//! addresses across the whole, `compile` calls the builders. Two loaded configurations are compared in the words of
+//! The way of a file: `files` reads it, `foreign` tells what is no TOML at all, `parse` has the `toml` crate make a tree
+//! of it with positions, `reader` walks the tree into the structs of `schema` (values with `${VAR}` replaced by
+//! `substitute`), `check` compares names and addresses across the whole, `compile` calls the builders. Two loaded configurations are compared in the words of
 //! the file by `changes`, each from its `summary`; `watch` says when to load again.
 
 mod changes;
@@ -41,7 +41,6 @@ use std::path::{Path, PathBuf};
 pub use self::diagnostics::{Diagnostic, Diagnostics};
 pub use self::log::{LogFormat, LogLevel, LogSettings};
 pub use self::reload::{ReloadError, Reloader};
-
 pub use self::summary::Summary;
 pub use self::watch::Watch;
 

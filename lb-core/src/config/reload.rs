@@ -71,11 +71,11 @@ struct Attempt {
     again: Option<Instant>,
 }
 
-/// Until a refusal that may pass is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
+/// After so long a refusal that may pass is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// But so many times as long as trying takes at least.
-const SPARING: u32 = 20;
+/// A large configuration is tried less often: after so many times as long as trying it took, if that is longer.
+const RETRY_AFTER_ATTEMPTS: u32 = 20;
 
 /// How many changes of one reload are logged one by one; those beyond are counted.
 const LOGGED: usize = 50;
@@ -160,7 +160,8 @@ impl Reloader {
         let started = Instant::now();
         let (hash, result) = self.apply(state).await;
         let may_pass = result.as_ref().is_err_and(ReloadError::may_pass);
-        let again = may_pass.then(|| Instant::now() + AGAIN.max(started.elapsed() * SPARING));
+        let again =
+            may_pass.then(|| Instant::now() + RETRY_AFTER.max(started.elapsed() * RETRY_AFTER_ATTEMPTS));
         self.following.attempt.send_replace(Attempt { hash, again });
         result
     }

@@ -30,7 +30,7 @@ pub use answer::{Answer, Found, Known, LookupError, Rest};
 use answer::RouteTest;
 use dns::Dns;
 use hosts::Hosts;
-use name_servers::Places;
+use name_servers::QuestionLimit;
 use resolv_conf::ResolvConf;
 
 /// Looks names up by the system's configuration, which is read again whenever it changes. Clones share what was read.
@@ -46,7 +46,7 @@ struct Sources {
     /// Of the name servers; `resolv.conf` can't say.
     port: u16,
     has_route: RouteTest,
-    places: Arc<Places>,
+    limit: Arc<QuestionLimit>,
     loaded: Mutex<Option<Loaded>>,
 }
 
@@ -77,7 +77,7 @@ impl Resolver {
             resolv_conf: resolv_conf.as_ref().to_owned(),
             port,
             has_route,
-            places: Arc::default(),
+            limit: Arc::default(),
             loaded: Mutex::default(),
         }))
     }
@@ -138,7 +138,7 @@ impl Sources {
             info!(path = %self.resolv_conf.display(), "resolver configuration changed");
         }
         let conf = ResolvConf::parse(&bytes, self.port, &sys::host_name());
-        let dns = Arc::new(Dns::new(conf, self.places.clone(), self.has_route));
+        let dns = Arc::new(Dns::new(conf, self.limit.clone(), self.has_route));
         *loaded = Some(Loaded { bytes, dns: dns.clone() });
         dns
     }

@@ -15,7 +15,7 @@ use crate::metrics::{CheckResult, Metrics, ServerShard};
 use crate::upstream::Dialer;
 
 use super::checks::{Checks, Share};
-use super::pace::{Pace, Places};
+use super::pace::{Pace, Phases};
 use super::probe::{ProbeError, probe};
 
 /// Checks the servers of one backend until `stop`, ends ejections when their time is over, and logs flips. To be
@@ -79,14 +79,14 @@ async fn run_with<P, F>(
 struct Probes {
     tasks: JoinSet<()>,
     running: HashMap<Arc<str>, (Arc<Server>, AbortHandle)>,
-    places: Places,
+    phases: Phases,
     share: Share,
 }
 
 impl Probes {
     fn new(checks: &Checks) -> Self {
         let (tasks, running) = (JoinSet::new(), HashMap::new());
-        Self { tasks, running, places: Places::new(), share: checks.share() }
+        Self { tasks, running, phases: Phases::new(), share: checks.share() }
     }
 
     /// Starts what is missing, each at its place in the interval, and ends what isn't wanted any more.
@@ -106,7 +106,7 @@ impl Probes {
         });
         for server in wanted {
             self.running.entry(server.name().clone()).or_insert_with(|| {
-                let task = self.tasks.spawn(start(server.clone(), self.places.next()));
+                let task = self.tasks.spawn(start(server.clone(), self.phases.next()));
                 (server.clone(), task)
             });
         }

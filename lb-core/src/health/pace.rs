@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Where the next server of a backend has its place in the interval, from 0 to 1.
+/// Where in the interval the next server of a backend is probed, from 0 to 1.
 #[derive(Debug)]
-pub(super) struct Places(f64);
+pub(super) struct Phases(f64);
 
 /// One server's probes.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Pace {
 /// What n steps of this size make is as even as it can be for every n: nobody has to know how many will come.
 const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
 
-impl Places {
+impl Phases {
     /// Begins anywhere, so that backends and proxies don't agree.
     pub(super) fn new() -> Self {
         Self(fastrand::f64())
@@ -62,9 +62,9 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_even_however_many_there_are() {
-        let mut places = Places::new();
+        let mut phases = Phases::new();
         for count in [2, 3, 10, 100, 2000] {
-            let mut taken: Vec<f64> = (0..count).map(|_| places.next()).collect();
+            let mut taken: Vec<f64> = (0..count).map(|_| phases.next()).collect();
             taken.sort_unstable_by(f64::total_cmp);
             let around = [taken[0] + 1.0];
             let next = taken.iter().skip(1).chain(&around);

@@ -190,7 +190,7 @@ impl<'a, C: ClientEnd> Exchange<'a, C> {
             }
             _ => {}
         }
-        if circle::has_closed(request, bytes) {
+        if circle::goes_round(request, bytes) {
             return Err(Refusal::CIRCLE);
         }
         let authority = &bytes[request.authority];

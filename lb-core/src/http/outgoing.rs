@@ -133,7 +133,7 @@ impl OutgoingRequest<'_> {
     pub(crate) fn circle_mark(&self) -> Option<&'static str> {
         let may_be_changed = self.forwarded.is_some() || self.via.is_some();
         let is_marked =
-            may_be_changed && circle::may_close(&self.head.fields) && !self.edits.drops(b"cdn-loop");
+            may_be_changed && circle::has_passed_proxy(&self.head.fields) && !self.edits.drops(b"cdn-loop");
         is_marked.then_some(circle::NAME)
     }
 

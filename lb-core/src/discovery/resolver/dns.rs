@@ -11,7 +11,7 @@ use hickory_proto::rr::Name;
 
 use super::answer::{Found, Known, LookupError, RouteTest};
 use super::message::{Family, Question, Reply};
-use super::name_servers::{Failure, NameServers, Places};
+use super::name_servers::{Failure, NameServers, QuestionLimit};
 use super::replies::Replies;
 use super::resolv_conf::ResolvConf;
 
@@ -30,8 +30,8 @@ type Asking = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 impl Dns {
-    pub(super) fn new(conf: ResolvConf, places: Arc<Places>, has_route: RouteTest) -> Self {
-        Self { servers: NameServers::new(&conf, places), conf, has_route }
+    pub(super) fn new(conf: ResolvConf, limit: Arc<QuestionLimit>, has_route: RouteTest) -> Self {
+        Self { servers: NameServers::new(&conf, limit), conf, has_route }
     }
 
     /// The addresses of the first absolute name that has any. A name for which no server can say anything ends the

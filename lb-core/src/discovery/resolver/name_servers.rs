@@ -24,12 +24,12 @@ pub(super) struct NameServers {
     transport: Transport,
     /// Which server the next question begins with, where they take turns.
     turn: Option<AtomicUsize>,
-    places: Arc<Places>,
+    limit: Arc<QuestionLimit>,
 }
 
 /// How many questions may be open at a time. Those of one family don't wait for the other's, which may be silent.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct QuestionLimit {
     v4: Semaphore,
     v6: Semaphore,
 }
@@ -54,14 +54,14 @@ const OPEN_QUESTIONS: usize = 64;
 /// The greatest message: a datagram's or TCP's length is 16 bits.
 const MESSAGE_BYTES: usize = 65_535;
 
-impl Default for Places {
+impl Default for QuestionLimit {
     fn default() -> Self {
         Self { v4: Semaphore::new(OPEN_QUESTIONS), v6: Semaphore::new(OPEN_QUESTIONS) }
     }
 }
 
 impl NameServers {
-    pub(super) fn new(conf: &ResolvConf, places: Arc<Places>) -> Self {
+    pub(super) fn new(conf: &ResolvConf, limit: Arc<QuestionLimit>) -> Self {
         let options = conf.options;
         Self {
             addrs: conf.servers.clone(),
@@ -69,18 +69,18 @@ impl NameServers {
             attempts: options.attempts,
             transport: if options.use_tcp { Transport::Tcp } else { Transport::Udp },
             turn: options.rotate.then(AtomicUsize::default),
-            places,
+            limit,
         }
     }
 
     /// The first conclusive answer.
     pub(super) async fn ask(&self, question: &Question) -> Result<Reply, Failure> {
-        let place = match question.family() {
-            Family::V4 => self.places.v4.acquire(),
-            Family::V6 => self.places.v6.acquire(),
+        let permit = match question.family() {
+            Family::V4 => self.limit.v4.acquire(),
+            Family::V6 => self.limit.v6.acquire(),
         };
         // It is never closed.
-        let _place = place.await;
+        let _permit = permit.await;
         // Counter only.
         let first = self.turn.as_ref().map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed));
         let mut problems = Vec::new();
