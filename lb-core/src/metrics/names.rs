@@ -58,7 +58,7 @@ names! {
     RETRIES_TOTAL = Counter "lb_retries_total" ["backend"]
         "Requests and connections tried again, on another server or on a fresh connection.";
     SERVER_UP = Gauge "lb_server_up" ["backend", "server"]
-        "Whether the server takes traffic: 1, or 0.";
+        "Whether the server may be picked: 1 if it serves or stands by as a backup, or 0.";
     SERVER_STATE = Gauge "lb_server_state" ["backend", "server", "state"]
         "1 for the state that the server is in (unknown, unresolved, up, down, drain, maintenance), 0 for the others.";
     SERVER_INFLIGHT = Gauge "lb_server_inflight" ["backend", "server"]

@@ -117,7 +117,7 @@ impl ProxyBuilder {
         self
     }
 
-    /// Answers requests under `/api` also by these names, beside addresses and `localhost`: so that no web page can make
+    /// Answers requests for `/` and under `/api` also by these names, beside addresses and `localhost`: so that no web page can make
     /// a browser ask, others are refused, as are those with a foreign `Origin`. `/metrics`, `/healthz` and `/readyz` are
     /// answered by any name. Default: none.
     #[must_use]
