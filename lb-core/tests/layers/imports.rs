@@ -21,6 +21,8 @@ struct Module {
     named: Vec<Vec<String>>,
     /// What other files may name here and is defined elsewhere: a name and its path as written.
     exports: Vec<(String, Vec<String>)>,
+    /// Its modules that are compiled for tests alone.
+    tests: Vec<String>,
 }
 
 impl Sources {
@@ -34,10 +36,14 @@ impl Sources {
             if ["mod", "lib"].contains(&path.last().unwrap().as_str()) {
                 path.pop();
             }
-            if !path.iter().any(|part| part == "tests" || part.ends_with("_tests")) {
-                modules.insert(path, Module::parse(inside, &fs::read_to_string(&file).unwrap()));
-            }
+            modules.insert(path, Module::parse(inside, &fs::read_to_string(&file).unwrap()));
         }
+        let below = |(path, module): (&Vec<String>, &Module)| {
+            let below = |name: &String| [&path[..], std::slice::from_ref(name)].concat();
+            module.tests.iter().map(below).collect::<Vec<_>>()
+        };
+        let tests: Vec<Vec<String>> = modules.iter().flat_map(below).collect();
+        modules.retain(|path, _| !tests.iter().any(|test| path.starts_with(test)));
         Self { modules }
     }
 
@@ -95,8 +101,9 @@ impl Module {
 
 impl<'ast> Visit<'ast> for Module {
     fn visit_item(&mut self, item: &'ast Item) {
-        if !matches!(item, Item::Mod(module) if is_test(&module.attrs)) {
-            visit::visit_item(self, item);
+        match item {
+            Item::Mod(module) if is_test(&module.attrs) => self.tests.push(module.ident.to_string()),
+            item => visit::visit_item(self, item),
         }
     }
 
