@@ -14,7 +14,7 @@ const WRONG: &str = "\
 listen = \"0.0.0.0:99999\"
 backend = \"shop\"
 [backend.shpo]
-servers = []
+servers = [\"web1\"]
 ";
 
 #[test]
@@ -51,7 +51,7 @@ fn check_prints_every_problem_at_its_place() {
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{}", ended.stdout);
     for (line, (place, said)) in
-        lines.iter().zip([(":2:10: ", "99999"), (":3:11: ", "shop"), (":5:11: ", "server")])
+        lines.iter().zip([(":2:10: ", "99999"), (":3:11: ", "shop"), (":5:12: ", "port")])
     {
         let message = line.strip_prefix(&format!("{}{place}", path.display()));
         let message = message.unwrap_or_else(|| panic!("{line} at {place}"));
