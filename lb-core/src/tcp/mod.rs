@@ -20,12 +20,12 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::access_log::AccessEntry;
-use crate::backend::PickInput;
+use crate::backend::{PickInput, Server};
 use crate::metrics::{OpenConnection, Reason};
 use crate::net::{
     Buffer, ClientAddress, Deadline, Introduction, Registration, Said, Stream, Tunnel, TunnelEnd,
 };
-use crate::upstream::{Lease, LeaseError};
+use crate::upstream::{Lease, LeaseError, Upstream};
 
 use entering::{Arrived, enter};
 pub(crate) use names::{NamePattern, Names, Wanted};
@@ -122,44 +122,53 @@ async fn reach(
             }
         };
     record.client = address;
-    let input = PickInput { client: record.client.ip(), ..PickInput::default() };
     let upstream = &service.upstreams[place];
+    let said = upstream.introduces_clients().then(|| Said::of(&client, said.as_deref()));
+    let (server, lease) = match connect(upstream, said.as_ref(), &mut record).await {
+        Ok(connected) => connected,
+        Err((reason, last)) => {
+            client.reset_on_close();
+            service.metrics.error(reason);
+            let server = last.as_ref().map(|server| &**server.name());
+            record.log(&service, &entry, Some(upstream.backend().name()), server, Some(reason), (0, 0));
+            return None;
+        }
+    };
+    for end in [&client, &server] {
+        end.keep_alive(service.keepalive);
+    }
+    let deadline = Deadline::at(Instant::now() + service.idle);
+    let tunnel = match read {
+        Some(read) => Tunnel::with_read(read, Buffer::new(0), &entry.resources),
+        None => Tunnel::default(),
+    };
+    let counted = (0, 0);
+    Some(Joined { client, server, tunnel, deadline, service, record, counted, lease, _open: open })
+}
+
+/// A connection to a server; where there is none, why, and the server that was tried last.
+async fn connect(
+    upstream: &Upstream,
+    said: Option<&Said>,
+    record: &mut Record,
+) -> Result<(Stream, Lease), (Reason, Option<Arc<Server>>)> {
+    let input = PickInput { client: record.client.ip(), ..PickInput::default() };
+    let introduction = Introduction { client: record.client.socket(), said };
     let mut tried = Vec::new();
     upstream.count_request();
     let mut leased = match upstream.try_lease(&input, &[]) {
         Ok(lease) => Ok(lease),
         Err(refused) => upstream.wait_for_lease(&input, &[], refused).await.map_err(reason_of),
     };
-    let reason = loop {
+    loop {
         let lease = match leased {
             Ok(lease) => lease,
-            Err(reason) => break reason,
+            Err(reason) => return Err((reason, tried.pop())),
         };
-        let said = upstream.introduces_clients().then(|| Said::of(&client, said.as_deref()));
-        let introduction = Introduction { client: record.client.socket(), said: said.as_ref() };
         match upstream.connect(&lease, introduction).await {
             Ok((server, took)) => {
                 record.connect = Some(took);
-                for end in [&client, &server] {
-                    end.keep_alive(service.keepalive);
-                }
-                let deadline = Deadline::at(Instant::now() + service.idle);
-                let tunnel = match read {
-                    Some(read) => Tunnel::with_read(read, Buffer::new(0), &entry.resources),
-                    None => Tunnel::default(),
-                };
-                let counted = (0, 0);
-                return Some(Joined {
-                    client,
-                    server,
-                    tunnel,
-                    deadline,
-                    service,
-                    record,
-                    counted,
-                    lease,
-                    _open: open,
-                });
+                return Ok((server, lease));
             }
             Err(error) => {
                 tracing::debug!(server = %lease.server().name(), %error, "can't connect");
@@ -173,12 +182,7 @@ async fn reach(
                 leased = another.ok_or(error.reason());
             }
         }
-    };
-    client.reset_on_close();
-    service.metrics.error(reason);
-    let server = tried.last().map(|server| &**server.name());
-    record.log(&service, &entry, Some(upstream.backend().name()), server, Some(reason), (0, 0));
-    None
+    }
 }
 
 fn reason_of(error: LeaseError) -> Reason {
