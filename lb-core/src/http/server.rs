@@ -274,7 +274,7 @@ mod tests {
         let lease = upstream.try_lease(&PickInput::default(), &[]).unwrap();
         let resources = Resources::new();
         let sessions = Sessions::of(lease.endpoint());
-        let stream = Stream::Tcp(TcpStream::connect(&address).await.unwrap());
+        let stream = crate::net::Socket::Tcp(TcpStream::connect(&address).await.unwrap()).into();
         drop(sessions.open(stream, Duration::from_secs(60)).await.unwrap());
 
         // Those before and between the two are slow to connect, or many.

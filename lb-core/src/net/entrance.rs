@@ -73,14 +73,14 @@ impl Entrance {
             // A port that is probed for being open is no handshake that failed.
             Ok(None) | Err(_) => return Err(Refused { client, handshake: None }),
         }
-        match tls.accept(stream).await {
-            Ok(stream) => {
-                metrics.handshake(
-                    stream.secure().map_or(HandshakeResult::Full, super::secure::Secure::handshake),
-                );
-                let protocol = stream.alpn().map(<[u8]>::escape_ascii).map(tracing::field::display);
+        // What is no bare socket is protected already.
+        let Stream::Socket(socket) = stream else { return Ok(Entered { stream, client, said }) };
+        match tls.accept(socket).await {
+            Ok(secure) => {
+                metrics.handshake(secure.handshake());
+                let protocol = secure.protocol().map(<[u8]>::escape_ascii).map(tracing::field::display);
                 tracing::trace!(%client, protocol, "TLS handshake done");
-                Ok(Entered { stream, client, said })
+                Ok(Entered { stream: Stream::Tls(secure), client, said })
             }
             Err((error, result)) => {
                 metrics.handshake(result);

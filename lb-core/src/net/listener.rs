@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 
 use super::accepted::Accepted;
+use super::socket::Socket;
 use super::stream::Stream;
 use crate::sys::{BoundListener, accept, refuse_new};
 
@@ -39,12 +40,12 @@ impl Listener {
                 let mut ready = ready!(listener.poll_read_ready(cx))?;
                 let Ok(accepted) = ready.try_io(|listener| accept(listener.as_fd())) else { continue };
                 let (socket, addr) = accepted?;
-                let stream = Stream::Accepted(Accepted::new(socket));
+                let stream = Socket::Accepted(Accepted::new(socket)).into();
                 return Poll::Ready(Ok((stream, ClientAddress::Socket(addr))));
             },
             Self::Unix(listener) => {
                 let (stream, _unnamed) = ready!(listener.poll_accept(cx))?;
-                Poll::Ready(Ok((Stream::Unix(stream), ClientAddress::Local)))
+                Poll::Ready(Ok((Socket::Unix(stream).into(), ClientAddress::Local)))
             }
         }
     }

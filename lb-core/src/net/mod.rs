@@ -22,6 +22,7 @@ mod secure;
 #[cfg(not(feature = "tls"))]
 #[path = "secure_absent.rs"]
 mod secure;
+mod socket;
 mod stream;
 mod tunnel;
 
@@ -44,5 +45,6 @@ pub(crate) use resources::{Pool, Resources, Space};
 #[cfg(feature = "http")]
 pub(crate) use secure::Terms;
 pub(crate) use secure::{Originator, Secure, Terminator, is_certificate_refused};
+pub(crate) use socket::Socket;
 pub(crate) use stream::Stream;
 pub(crate) use tunnel::{Tunnel, TunnelEnd};

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 
 use super::resources::BUFFER_SIZE;
-use super::stream::none_if_full;
+use super::socket::none_if_full;
 use super::{Buffer, Fill, Resources, Stream};
 use crate::sys::{Pipe, splice};
 
@@ -326,7 +326,7 @@ mod tests {
     async fn pair() -> (Stream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Stream::Tcp(listener.accept().await.unwrap().0), peer)
+        (crate::net::Socket::Tcp(listener.accept().await.unwrap().0).into(), peer)
     }
 
     #[tokio::test]

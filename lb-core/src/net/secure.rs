@@ -11,7 +11,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::Stream;
+use super::socket::Socket;
 use crate::metrics::HandshakeResult;
 use crate::tls::{Offer, Origination, Subject, Termination};
 
@@ -21,7 +21,7 @@ use crate::tls::{Offer, Origination, Subject, Termination};
 /// (`close_notify`), except where the close is to be a reset, so that a message that was cut short can be told from
 /// one that has ended.
 pub(crate) struct Secure {
-    tls: TlsStream<Stream>,
+    tls: TlsStream<Socket>,
     is_broken: bool,
     /// Bytes taken by [`Secure::poll_gather`] since they were last written out.
     gathered: usize,
@@ -56,8 +56,8 @@ impl Terminator {
     }
 
     /// Shakes hands with a client. Has no deadline of its own.
-    pub(crate) async fn accept(&self, stream: Stream) -> Result<Stream, (io::Error, HandshakeResult)> {
-        let accepted = TlsAcceptor::from(self.0.config()).accept(stream).await;
+    pub(crate) async fn accept(&self, socket: Socket) -> Result<Box<Secure>, (io::Error, HandshakeResult)> {
+        let accepted = TlsAcceptor::from(self.0.config()).accept(socket).await;
         let tls = accepted.map_err(|error| {
             let result = result_of(&error);
             (error, result)
@@ -65,7 +65,7 @@ impl Terminator {
         let certificates = tls.get_ref().1.peer_certificates();
         let subject =
             certificates.and_then(|chain| chain.first()).and_then(|leaf| Subject::of(leaf)).map(Box::new);
-        Ok(Secure::stream(TlsStream::Server(tls), subject, None))
+        Ok(Secure::new(TlsStream::Server(tls), subject, None))
     }
 }
 
@@ -78,11 +78,11 @@ impl Originator {
     }
 
     /// Shakes hands with a server. Has no deadline of its own.
-    pub(crate) async fn connect(&self, stream: Stream) -> io::Result<Stream> {
+    pub(crate) async fn connect(&self, socket: Socket) -> io::Result<Box<Secure>> {
         let terms = Terms { config: self.offer.config(), offer: Arc::clone(&self.offer) };
         let connector = TlsConnector::from(Arc::clone(&terms.config));
-        let tls = TlsStream::Client(connector.connect(self.name.clone(), stream).await?);
-        Ok(Secure::stream(tls, None, Some(terms)))
+        let tls = TlsStream::Client(connector.connect(self.name.clone(), socket).await?);
+        Ok(Secure::new(tls, None, Some(terms)))
     }
 }
 
@@ -98,13 +98,13 @@ impl Terms {
 const GATHERED: usize = 64 * 1024;
 
 impl Secure {
-    fn stream(mut tls: TlsStream<Stream>, subject: Option<Box<Subject>>, terms: Option<Terms>) -> Stream {
+    fn new(mut tls: TlsStream<Socket>, subject: Option<Box<Subject>>, terms: Option<Terms>) -> Box<Self> {
         // Bounded by who writes: a limit counts the records' own bytes, too, and would cut a short one off.
         match &mut tls {
             TlsStream::Server(tls) => tls.get_mut().1.set_buffer_limit(None),
             TlsStream::Client(tls) => tls.get_mut().1.set_buffer_limit(None),
         }
-        Stream::Tls(Box::new(Self { tls, is_broken: false, gathered: 0, subject, terms }))
+        Box::new(Self { tls, is_broken: false, gathered: 0, subject, terms })
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -183,11 +183,11 @@ impl Secure {
         if self.session().wants_read() { self.socket_mut().poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
     }
 
-    pub(super) fn socket(&self) -> &Stream {
+    pub(super) fn socket(&self) -> &Socket {
         self.tls.get_ref().0
     }
 
-    pub(super) fn socket_mut(&mut self) -> &mut Stream {
+    pub(super) fn socket_mut(&mut self) -> &mut Socket {
         self.tls.get_mut().0
     }
 
@@ -246,7 +246,7 @@ impl Secure {
 }
 
 /// The socket below, written to past the event loop.
-struct Pressed<'a>(&'a mut Stream);
+struct Pressed<'a>(&'a mut Socket);
 
 impl io::Write for Pressed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

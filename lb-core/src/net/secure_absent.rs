@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
-use super::Stream;
+use super::socket::Socket;
 use crate::metrics::HandshakeResult;
 use crate::tls::{Origination, Termination};
 
@@ -37,7 +37,7 @@ impl Originator {
         Some(Self(origination.clone()))
     }
 
-    pub(crate) async fn connect(&self, _stream: Stream) -> io::Result<Stream> {
+    pub(crate) async fn connect(&self, _socket: Socket) -> io::Result<Box<Secure>> {
         self.0.never()
     }
 }
@@ -51,7 +51,7 @@ impl Terminator {
         Self(termination.offer(protocols))
     }
 
-    pub(crate) async fn accept(&self, _stream: Stream) -> Result<Stream, (io::Error, HandshakeResult)> {
+    pub(crate) async fn accept(&self, _socket: Socket) -> Result<Box<Secure>, (io::Error, HandshakeResult)> {
         match self.0 {}
     }
 }
@@ -90,11 +90,11 @@ impl Secure {
         match *self {}
     }
 
-    pub(super) fn socket(&self) -> &Stream {
+    pub(super) fn socket(&self) -> &Socket {
         match *self {}
     }
 
-    pub(super) fn socket_mut(&mut self) -> &mut Stream {
+    pub(super) fn socket_mut(&mut self) -> &mut Socket {
         match *self {}
     }
 

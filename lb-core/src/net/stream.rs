@@ -1,44 +1,37 @@
 //! A byte stream of any kind that a connection can be made of.
 //!
 //! Who moves bytes knows no kind: what a kind can't do ([`Stream::can_splice`]) or has to do on top
-//! ([`Stream::poll_flush`]) is asked of the stream. An accepted socket becomes one of the event loop by itself, the first
-//! time that it has to be waited for. Where streams come from, and how long they may wait, is not known here.
+//! ([`Stream::poll_flush`]) is asked of the stream. Where streams come from, and how long they may wait, is not known
+//! here.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::unconstrained;
 
-use super::accepted::Accepted;
 use super::carried::Carried;
 use super::secure::{Secure, Terms};
-
-/// An `SO_LINGER` of no time: closing sends a reset (socket(7)).
-const RESETS: Option<Duration> = Some(Duration::ZERO);
-
-/// Between two questions to a silent peer, and how many go unanswered before it counts as gone.
-const PROBE_INTERVAL: Duration = Duration::from_secs(15);
-const PROBES: u32 = 4;
-/// MAX_TCP_KEEPIDLE of the kernel.
-const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+use super::socket::Socket;
 
 /// A connection's byte stream.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Accepted(Accepted),
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Socket(Socket),
     Tls(Box<Secure>),
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only HTTP/2 carries streams"))]
     Carried(Box<dyn Carried>),
+}
+
+impl From<Socket> for Stream {
+    fn from(socket: Socket) -> Self {
+        Self::Socket(socket)
+    }
 }
 
 impl Stream {
@@ -53,33 +46,19 @@ impl Stream {
     }
 
     fn poll_read_buf(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            return match self {
-                Self::Accepted(accepted) => match accepted.read(buf.initialize_unfilled()) {
-                    Ok(count) => {
-                        buf.advance(count);
-                        Poll::Ready(Ok(()))
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.register()?;
-                        continue;
-                    }
-                    Err(error) => Poll::Ready(Err(error)),
-                },
-                Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-                Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-                Self::Tls(secure) => secure.poll_read(cx, buf),
-                Self::Carried(carried) => carried.poll_read(cx, buf),
-            };
+        match self {
+            Self::Socket(socket) => socket.poll_read(cx, buf),
+            Self::Tls(secure) => secure.poll_read(cx, buf),
+            Self::Carried(carried) => carried.poll_read(cx, buf),
         }
     }
 
     /// Makes an accepted socket known to the event loop, if it isn't yet.
     pub(crate) fn register(&mut self) -> io::Result<()> {
-        if let Self::Accepted(accepted) = self {
-            *self = Self::Tcp(accepted.register()?);
+        match self {
+            Self::Socket(socket) => socket.register(),
+            Self::Tls(_) | Self::Carried(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Looks at what [`poll_read`](Self::poll_read) would read, and leaves it there; `Ok(0)` is the end of the stream.
@@ -101,25 +80,13 @@ impl Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = loop {
-            break match (&mut *self, slices) {
-                (Self::Accepted(accepted), _) => match accepted.write(slices) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.register()?;
-                        continue;
-                    }
-                    written => written?,
-                },
-                // send(2) is cheaper than sendmsg(2) with one element.
-                (Self::Tcp(stream), [one]) => ready!(Pin::new(stream).poll_write(cx, one))?,
-                (Self::Tcp(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
-                (Self::Unix(stream), _) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
-                (Self::Tls(secure), _) => ready!(secure.poll_write(cx, slices))?,
-                (Self::Carried(carried), _) => {
-                    let first = slices.iter().find(|slice| !slice.is_empty());
-                    ready!(carried.poll_write(cx, first.map_or(&[], |slice| slice)))?
-                }
-            };
+        let written = match self {
+            Self::Socket(socket) => ready!(socket.poll_write(cx, slices))?,
+            Self::Tls(secure) => ready!(secure.poll_write(cx, slices))?,
+            Self::Carried(carried) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                ready!(carried.poll_write(cx, first.map_or(&[], |slice| slice)))?
+            }
         };
         if written == 0 {
             Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
@@ -136,22 +103,9 @@ impl Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self {
-                Self::Accepted(accepted) => match accepted.write_more(slices) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.register()?,
-                    written => return Poll::Ready(written),
-                },
-                Self::Tcp(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    match stream.try_io(Interest::WRITABLE, || crate::sys::send_more(stream.as_fd(), slices))
-                    {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        written => return Poll::Ready(written),
-                    }
-                }
-                _ => return self.poll_gather(cx, slices),
-            }
+        match self {
+            Self::Socket(socket) => socket.poll_write_more(cx, slices),
+            Self::Tls(_) | Self::Carried(_) => self.poll_gather(cx, slices),
         }
     }
 
@@ -168,11 +122,10 @@ impl Stream {
         }
     }
 
-    /// Has a TCP socket send what it holds back: setting `TCP_NODELAY` does so, even where it is set (tcp(7)).
+    /// Has a TCP socket send what it holds back.
     pub(crate) fn push(&self) {
-        if let Self::Tcp(stream) = self {
-            // Where it fails, the next write does.
-            let _ = stream.set_nodelay(true);
+        if let Self::Socket(socket) = self {
+            socket.push();
         }
     }
 
@@ -180,7 +133,7 @@ impl Stream {
     #[inline]
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Socket(_) => Poll::Ready(Ok(())),
             Self::Tls(secure) => secure.poll_flush(cx),
             Self::Carried(carried) => carried.poll_flush(cx),
         }
@@ -190,7 +143,7 @@ impl Stream {
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
-            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) | Self::Carried(_) => true,
+            Self::Socket(_) | Self::Carried(_) => true,
             Self::Tls(secure) => secure.is_flushed(),
         }
     }
@@ -200,20 +153,16 @@ impl Stream {
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "as what calls it"))]
     pub(crate) fn press(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
+            Self::Socket(socket) => socket.press(bytes),
             Self::Tls(secure) => secure.press(),
-            _ => match self.socket() {
-                Some(socket) if !bytes.is_empty() => none_if_full(crate::sys::send(socket, bytes)),
-                _ => Ok(0),
-            },
+            Self::Carried(_) => Ok(0),
         }
     }
 
     /// Ends our direction; the peer reads the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Accepted(accepted) => Poll::Ready(accepted.shut_down()),
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Socket(socket) => socket.poll_shutdown(cx),
             Self::Tls(secure) => secure.poll_shutdown(cx),
             Self::Carried(carried) => carried.poll_shutdown(cx),
         }
@@ -222,13 +171,8 @@ impl Stream {
     /// Ready when a read is worth trying: there are bytes, the end of the stream, or an error, or only a read can tell.
     /// No system call, but the first wait for an accepted client registers it.
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if matches!(self, Self::Accepted(accepted) if !accepted.is_unread()) {
-            self.register()?;
-        }
         match self {
-            Self::Accepted(_) => Poll::Ready(Ok(())),
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Socket(socket) => socket.poll_read_ready(cx),
             Self::Tls(secure) => secure.poll_read_ready(cx),
             Self::Carried(carried) => carried.poll_read_ready(cx),
         }
@@ -237,14 +181,14 @@ impl Stream {
     /// Has a TCP socket count as readable when `bytes` are there, or the end; 0: when anything is. What can't be told so
     /// stays as it is.
     pub(crate) fn set_low_water(&self, bytes: u64) {
-        if let Self::Tcp(stream) = self {
-            let _as_before = crate::sys::set_receive_low_water(stream.as_fd(), bytes);
+        if let Self::Socket(socket) = self {
+            socket.set_low_water(bytes);
         }
     }
 
     /// Whether the event loop knows the socket: only then is a reset seen without reading.
     pub(crate) fn is_registered(&self) -> bool {
-        !matches!(self, Self::Accepted(_))
+        !matches!(self, Self::Socket(Socket::Accepted(_)))
     }
 
     /// Makes an accepted socket known to the event loop, so that a reset is seen.
@@ -284,44 +228,29 @@ impl Stream {
 
     /// What the event loop has seen of the socket, if there is one under the stream that it knows.
     fn seen(&self) -> Option<Ready> {
-        let mut cx = Context::from_waker(Waker::noop());
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
-        let seen = match self {
-            Self::Accepted(_) | Self::Carried(_) => return None,
-            Self::Tcp(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
-            Self::Unix(stream) => pin!(unconstrained(stream.ready(interest))).poll(&mut cx),
-            Self::Tls(secure) => return secure.socket().seen(),
-        };
-        match seen {
-            Poll::Ready(seen) => seen.ok(),
-            Poll::Pending => None,
-        }
+        self.below()?.seen()
     }
 
     /// Ready when a write may succeed. No system call.
     pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            // Nearly always: its buffer is empty. [`try_io`](Self::try_io) registers it otherwise.
-            Self::Accepted(_) | Self::Carried(_) => Poll::Ready(Ok(())),
-            Self::Tcp(stream) => stream.poll_write_ready(cx),
-            Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Socket(socket) => socket.poll_write_ready(cx),
             Self::Tls(secure) => secure.socket_mut().poll_write_ready(cx),
+            Self::Carried(_) => Poll::Ready(Ok(())),
         }
     }
 
     /// The socket, unless something is laid over it.
     pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Accepted(accepted) => accepted.socket().ok().map(AsFd::as_fd),
-            Self::Tcp(stream) => Some(stream.as_fd()),
-            Self::Unix(stream) => Some(stream.as_fd()),
+            Self::Socket(socket) => socket.fd(),
             Self::Tls(_) | Self::Carried(_) => None,
         }
     }
 
     /// Whether its bytes may be moved past this process by splice(2): those of TLS can't.
     pub(crate) fn can_splice(&self) -> bool {
-        !matches!(self, Self::Tls(_) | Self::Carried(_))
+        matches!(self, Self::Socket(_))
     }
 
     /// Runs `io` on the socket, which must report `WouldBlock` for the readiness to be cleared.
@@ -331,15 +260,7 @@ impl Stream {
         io: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
         match self {
-            Self::Accepted(accepted) => {
-                let done = io(accepted.socket()?.as_fd());
-                if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-                    self.register()?;
-                }
-                done
-            }
-            Self::Tcp(stream) => stream.try_io(interest, || io(stream.as_fd())),
-            Self::Unix(stream) => stream.try_io(interest, || io(stream.as_fd())),
+            Self::Socket(socket) => socket.try_io(interest, io),
             Self::Tls(_) | Self::Carried(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -363,40 +284,16 @@ impl Stream {
     /// Makes closing this stream a reset (RST), so that the peer can't take what it got for the whole.
     pub(crate) fn reset_on_close(&mut self) {
         match self {
-            // Without it the stream is closed instead: the missing last chunk or short length still tells.
-            Self::Accepted(accepted) => {
-                let _best_effort = accepted.socket().map(|socket| SockRef::from(socket).set_linger(RESETS));
-            }
-            Self::Tcp(stream) => {
-                let _best_effort = SockRef::from(&*stream).set_linger(RESETS);
-            }
-            Self::Unix(_) => {}
+            Self::Socket(socket) => socket.reset_on_close(),
             Self::Tls(secure) => secure.reset_on_close(),
             Self::Carried(carried) => carried.reset(),
         }
     }
 
-    /// Has the kernel ask a peer that has been silent for `after` whether it is still there (tcp(7), SO_KEEPALIVE), so
-    /// that one that vanished is noticed about a minute later. Zero: it doesn't ask.
+    /// Has the kernel ask a peer that has been silent for `after` whether it is still there. Zero: it doesn't ask.
     pub(crate) fn keep_alive(&self, after: Duration) {
-        if after.is_zero() {
-            return;
-        }
-        let keepalive = TcpKeepalive::new()
-            .with_time(after.clamp(Duration::from_secs(1), LONGEST_KEEPALIVE))
-            .with_interval(PROBE_INTERVAL)
-            .with_retries(PROBES);
-        // Without it the idle timeout still holds.
-        match self {
-            Self::Accepted(accepted) => {
-                let _best_effort =
-                    accepted.socket().map(|socket| SockRef::from(socket).set_tcp_keepalive(&keepalive));
-            }
-            Self::Tcp(stream) => {
-                let _best_effort = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-            }
-            Self::Tls(secure) => secure.socket().keep_alive(after),
-            Self::Unix(_) | Self::Carried(_) => {}
+        if let Some(socket) = self.below() {
+            socket.keep_alive(after);
         }
     }
 
@@ -407,32 +304,28 @@ impl Stream {
 
     /// Our own address; none for a unix socket. One system call.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Accepted(accepted) => accepted.socket().ok()?.local_addr().ok(),
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) | Self::Carried(_) => None,
-            Self::Tls(secure) => secure.socket().local_addr(),
-        }
+        self.below()?.local_addr()
     }
 
     /// The TLS that protects it, if any does.
     pub(crate) fn secure(&self) -> Option<&Secure> {
         match self {
-            Self::Accepted(_) | Self::Tcp(_) | Self::Unix(_) | Self::Carried(_) => None,
+            Self::Socket(_) | Self::Carried(_) => None,
             Self::Tls(secure) => Some(secure),
+        }
+    }
+
+    /// The socket that is its own, under TLS or not.
+    fn below(&self) -> Option<&Socket> {
+        match self {
+            Self::Socket(socket) => Some(socket),
+            Self::Tls(secure) => Some(secure.socket()),
+            Self::Carried(_) => None,
         }
     }
 }
 
-/// How much was written, 0 where the socket is full.
-pub(super) fn none_if_full(written: io::Result<usize>) -> io::Result<usize> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        written => written,
-    }
-}
-
-/// For TLS, whose bytes a stream carries.
+/// For who asks and waits: health's probes.
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.get_mut().poll_read_buf(cx, buf)
@@ -443,18 +336,6 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Self::poll_write(self.get_mut(), cx, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Self::poll_write(self.get_mut(), cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

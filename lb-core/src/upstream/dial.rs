@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::backend::{Backend, SendProxy, Server, ServerAddress};
-use crate::net::{Introduction, Originator, Stream};
+use crate::net::{Introduction, Originator, Socket, Stream};
 use crate::sys;
 
 /// The way to one server.
@@ -57,13 +57,13 @@ impl Dialer {
 
     /// A connection for this client, its handshake done. Has no deadline of its own.
     pub(crate) async fn dial(&self, client: Introduction<'_>) -> io::Result<Stream> {
-        let mut stream = match &self.address {
+        let mut socket = match &self.address {
             ServerAddress::Tcp(addr) => {
                 let stream = TcpStream::connect(addr).await.map_err(|error| by_route(error, addr.ip()))?;
                 stream.set_nodelay(true)?;
-                Stream::Tcp(stream)
+                Socket::Tcp(stream)
             }
-            ServerAddress::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+            ServerAddress::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
         };
         let header = match self.send_proxy {
             SendProxy::Off => Vec::new(),
@@ -71,12 +71,12 @@ impl Dialer {
             SendProxy::V2 => client.v2(),
         };
         if !header.is_empty() {
-            Box::pin(stream.write_all(&header)).await?;
+            Box::pin(socket.write_all(&header)).await?;
         }
         match &self.tls {
             // Boxed: a handshake's state is no part of the way in clear text.
-            Some(tls) => Box::pin(tls.connect(stream)).await,
-            None => Ok(stream),
+            Some(tls) => Box::pin(tls.connect(socket)).await.map(Stream::Tls),
+            None => Ok(socket.into()),
         }
     }
 }

@@ -1,7 +1,8 @@
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::coop;
 
+use super::super::accepted::Accepted;
 use super::super::listener::Listener;
 use super::*;
 use crate::sys::BoundListener;
@@ -22,14 +23,14 @@ async fn a_client_that_speaks_at_once_is_not_registered() {
     assert_eq!(&space[..count], b"at once");
     assert_eq!(poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(b"well")])).await.unwrap(), 4);
     assert!(poll_fn(|cx| Poll::Ready(stream.poll_reset(cx))).await.is_pending());
-    assert!(matches!(stream, Stream::Accepted(_)));
+    assert!(matches!(stream, Stream::Socket(Socket::Accepted(_))));
 
     // What comes later is waited for.
     let mut later = pin!(poll_fn(|cx| stream.poll_read_ready(cx)));
     assert!(poll_fn(|cx| Poll::Ready(later.as_mut().poll(cx))).await.is_pending());
     client.write_all(b"later").await.unwrap();
     later.await.unwrap();
-    assert!(matches!(stream, Stream::Tcp(_)));
+    assert!(matches!(stream, Stream::Socket(Socket::Tcp(_))));
     let count = poll_fn(|cx| stream.poll_read(cx, &mut space)).await.unwrap();
     assert_eq!(&space[..count], b"later");
 }
@@ -49,7 +50,7 @@ async fn a_client_that_keeps_silent_is_registered_by_the_first_read() {
         client.write_all(b"at last").await.unwrap();
         assert_eq!(read.await.unwrap(), 7);
     }
-    assert!(matches!(stream, Stream::Tcp(_)));
+    assert!(matches!(stream, Stream::Socket(Socket::Tcp(_))));
 }
 
 #[tokio::test]
@@ -58,14 +59,14 @@ async fn a_reset_is_told_from_the_end_of_one_direction() {
     for resets in [false, true] {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let accepted = listener.accept().await.unwrap().0.into_std().unwrap();
-        let mut stream = Stream::Accepted(Accepted::new(accepted));
+        let mut stream = Stream::from(Socket::Accepted(Accepted::new(accepted)));
         assert!(!stream.is_registered());
         stream.watch().unwrap();
         assert!(stream.is_registered());
         assert!(poll_fn(|cx| Poll::Ready(stream.poll_reset(cx))).await.is_pending());
         let peer = peer.into_std().unwrap();
         if resets {
-            SockRef::from(&peer).set_linger(RESETS).unwrap();
+            socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
             drop(peer);
             poll_fn(|cx| stream.poll_reset(cx)).await;
         } else {
@@ -81,7 +82,7 @@ async fn silence_is_told_from_words_by_a_task_over_its_budget_too() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (mut peer, _) = listener.accept().await.unwrap();
-    let mut stream = Stream::Tcp(stream);
+    let mut stream = Stream::from(Socket::Tcp(stream));
     for is_silent in [true, false] {
         poll_fn(|cx| {
             while let Poll::Ready(progress) = coop::poll_proceed(cx) {
