@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::{self, HostName};
 use super::limit::ConnectionLimit;
 use super::listeners::Retired;
-use super::running::{Means, Running};
+use super::running::{Running, SwapEnv};
 use super::snapshot::Snapshot;
 use super::status::{BackendStatus, ConfigStatus, FrontendStatus, ServerReport, Status};
 use super::worker::Worker;
@@ -151,7 +151,7 @@ impl ControlPlane {
         let prepared = lock(&self.running).prepare(snapshot, workers.len())?;
         let resolver = self.resolver.get_or_init(Resolver::system);
         let following = self.follow(prepared.rosters(), resolver).await;
-        let means = Means {
+        let env = SwapEnv {
             workers,
             metrics: &self.metrics,
             limit: &self.limit,
@@ -159,7 +159,7 @@ impl ControlPlane {
             watch: &|frontend, termination| self.watch(frontend, termination),
             retire: &|gone| self.retire(gone, settings.drain_timeout),
         };
-        lock(&self.running).swap(prepared, means);
+        lock(&self.running).swap(prepared, env);
         self.settle(settings, admin);
         Ok(())
     }

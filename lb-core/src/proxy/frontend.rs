@@ -38,18 +38,18 @@ pub(crate) trait Mode: fmt::Debug + Send + Sync {
     /// `http` or `tcp`.
     fn name(&self) -> &'static str;
 
-    /// The backends it sends to, in the order in which [`Seat::upstreams`] has them.
+    /// The backends it sends to, in the order in which [`WorkerEnv::upstreams`] has them.
     fn backends(&self) -> &[Backend];
 
     /// Whether what goes to the backend in this place would go there again if it came back.
     fn repeats(&self, backend: usize) -> bool;
 
-    /// Takes a worker's seat: makes an acceptor, or gives the one from before this mode's work and returns it.
-    fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor>;
+    /// The acceptor of a worker: a new one, or the one from before, which goes on by this mode.
+    fn acceptor(&self, env: WorkerEnv<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor>;
 }
 
-/// A frontend's place on one worker.
-pub(crate) struct Seat<'a> {
+/// What a frontend has on one worker.
+pub(crate) struct WorkerEnv<'a> {
     pub(crate) frontend: &'a Arc<str>,
     pub(crate) worker: usize,
     pub(crate) resources: &'a Arc<Resources>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::builder::IntoFrontend;
-use super::frontend::{Frontend, Listening, Mode, Seat};
+use super::frontend::{Frontend, Listening, Mode, WorkerEnv};
 use super::limit::Permits;
 use super::listener::Acceptor;
 use super::{BuildError, BuildProblem, SocketAccess};
@@ -267,14 +267,14 @@ impl Mode for HttpMode {
         self.filters.is_empty() && self.repeated[backend]
     }
 
-    fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
-        let requests = |backend: &str| seat.metrics.requests(seat.frontend, backend).shard(seat.worker);
-        let upstreams = seat.upstreams.iter().map(|upstream| UpstreamUse {
+    fn acceptor(&self, env: WorkerEnv<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
+        let requests = |backend: &str| env.metrics.requests(env.frontend, backend).shard(env.worker);
+        let upstreams = env.upstreams.iter().map(|upstream| UpstreamUse {
             upstream: Arc::clone(upstream),
             requests: requests(upstream.backend().name()),
         });
         let service = Service {
-            name: Arc::clone(seat.frontend),
+            name: Arc::clone(env.frontend),
             entrance: self.entrance.clone(),
             router: Arc::clone(&self.router),
             memories: self.router.memories(),
@@ -285,9 +285,9 @@ impl Mode for HttpMode {
             http2: self.http2,
             trusted_proxies: Arc::clone(&self.trusted_proxies),
             via: self.via.clone(),
-            metrics: seat.metrics.frontend(seat.frontend).shard(seat.worker),
+            metrics: env.metrics.frontend(env.frontend).shard(env.worker),
             unrouted: requests(""),
-            access_log: seat.access_log.cloned(),
+            access_log: env.access_log.cloned(),
         };
         if let Some(acceptor) = before
             && let Some(HttpAcceptor(frontend)) = acceptor.as_any().downcast_ref()
@@ -298,7 +298,7 @@ impl Mode for HttpMode {
         Arc::new(HttpAcceptor(Arc::new(WorkerFrontend::new(Entry {
             service: Live::new(service),
             connections: Arc::default(),
-            shared: Arc::new(Shared::new(seat.worker, Arc::clone(seat.resources))),
+            shared: Arc::new(Shared::new(env.worker, Arc::clone(env.resources))),
         }))))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::BindError;
-use super::frontend::{Frontend, Seat};
+use super::frontend::{Frontend, WorkerEnv};
 use super::limit::ConnectionLimit;
 use super::listener::Destination;
 use super::listeners::{Fresh, Listeners, Retired};
@@ -61,7 +61,7 @@ pub(super) struct Prepared {
 
 /// What the swap needs of the control plane.
 #[derive(Clone, Copy)]
-pub(super) struct Means<'a> {
+pub(super) struct SwapEnv<'a> {
     pub(super) workers: &'a [Worker],
     pub(super) metrics: &'a Metrics,
     pub(super) limit: &'a Arc<ConnectionLimit>,
@@ -88,12 +88,12 @@ impl Running {
     }
 
     /// Makes a prepared snapshot what serves.
-    pub(super) fn swap(&mut self, prepared: Prepared, means: Means<'_>) {
+    pub(super) fn swap(&mut self, prepared: Prepared, env: SwapEnv<'_>) {
         let Prepared { snapshot, predecessors, listeners, backends } = prepared;
-        means.limit.set(snapshot.max_connections);
-        let retired = self.swap_backends(&snapshot, backends, means);
-        self.swap_frontends(&snapshot, predecessors, means);
-        self.swap_listeners(&snapshot, listeners, means);
+        env.limit.set(snapshot.max_connections);
+        let retired = self.swap_backends(&snapshot, backends, env);
+        self.swap_frontends(&snapshot, predecessors, env);
+        self.swap_listeners(&snapshot, listeners, env);
         self.retired.retain(|connections| connections.count() > 0);
         retired.into_iter().for_each(|backend| backend.tasks.cancel());
     }
@@ -152,23 +152,23 @@ impl Running {
         &mut self,
         snapshot: &Snapshot,
         fresh: BTreeMap<Arc<str>, SharedBackend>,
-        means: Means<'_>,
+        env: SwapEnv<'_>,
     ) -> Vec<RunningBackend> {
         let mut retired = Vec::new();
         for (name, shared) in fresh {
             let before = self.backends.remove(&name);
-            let upstreams = (0..means.workers.len()).map(|worker| {
+            let upstreams = (0..env.workers.len()).map(|worker| {
                 let previous = before.as_ref().map(|before| &*before.upstreams[worker]);
-                Arc::new(Upstream::new(&shared, previous, means.metrics, worker))
+                Arc::new(Upstream::new(&shared, previous, env.metrics, worker))
             });
             let upstreams = upstreams.collect();
-            let tasks = (means.start_tasks)(&shared);
+            let tasks = (env.start_tasks)(&shared);
             self.backends.insert(name, RunningBackend { shared, upstreams, tasks });
             retired.extend(before);
         }
         let is_gone = |name: &Arc<str>| !snapshot.backends.contains_key(name);
         retired.extend(self.backends.extract_if(.., |name, _| is_gone(name)).map(|(_, backend)| backend));
-        for (index, worker) in means.workers.iter().enumerate() {
+        for (index, worker) in env.workers.iter().enumerate() {
             let upstreams = self.backends.values().map(|backend| Arc::clone(&backend.upstreams[index]));
             worker.upstreams.store(Arc::new(upstreams.collect()));
         }
@@ -176,7 +176,7 @@ impl Running {
     }
 
     /// Makes every frontend anew, with what goes on of the one from before.
-    fn swap_frontends(&mut self, snapshot: &Snapshot, predecessors: Vec<Option<Arc<str>>>, means: Means<'_>) {
+    fn swap_frontends(&mut self, snapshot: &Snapshot, predecessors: Vec<Option<Arc<str>>>, env: SwapEnv<'_>) {
         let mut before = std::mem::take(&mut self.frontends);
         for (definition, predecessor) in snapshot.frontends.iter().zip(predecessors) {
             let place = predecessor.and_then(|name| before.iter().position(|at| at.definition.name == name));
@@ -194,7 +194,7 @@ impl Running {
             }
             let limit = previous.map_or_else(|| ConnectionLimit::new(0), |previous| previous.limit);
             limit.set(definition.max_connections);
-            let watching = termination.map(|tls| (means.watch)(&definition.name, tls).drop_guard());
+            let watching = termination.map(|tls| (env.watch)(&definition.name, tls).drop_guard());
             let definition = definition.clone();
             self.frontends.push(RunningFrontend { definition, limit, _watching: watching });
         }
@@ -219,26 +219,26 @@ impl Running {
     }
 
     /// Points listeners at their frontends, starts new ones and stops those that are gone.
-    fn swap_listeners(&mut self, snapshot: &Snapshot, fresh: Fresh, means: Means<'_>) {
+    fn swap_listeners(&mut self, snapshot: &Snapshot, fresh: Fresh, env: SwapEnv<'_>) {
         let reserve = Reserve::new(snapshot.max_connections);
         let mut swap = self.listeners.swap(fresh);
         for RunningFrontend { definition, limit, .. } in &self.frontends {
             let backends = || definition.mode.backends().iter().map(|backend| &self.backends[backend.name()]);
             for address in &definition.listen {
-                swap.listen(address, &definition.name, means.workers, |worker, before| {
-                    let acceptor = definition.mode.take(
-                        Seat {
+                swap.listen(address, &definition.name, env.workers, |worker, before| {
+                    let acceptor = definition.mode.acceptor(
+                        WorkerEnv {
                             frontend: &definition.name,
                             worker,
-                            resources: &means.workers[worker].resources,
-                            metrics: means.metrics,
+                            resources: &env.workers[worker].resources,
+                            metrics: env.metrics,
                             access_log: snapshot.access_log.as_ref(),
                             upstreams: backends().map(|b| Arc::clone(&b.upstreams[worker])).collect(),
                         },
                         before,
                     );
                     let admission = definition.admission.clone();
-                    let limits = [Arc::clone(limit), Arc::clone(means.limit)];
+                    let limits = [Arc::clone(limit), Arc::clone(env.limit)];
                     Destination { acceptor, admission, limits, reserve }
                 });
             }
@@ -246,7 +246,7 @@ impl Running {
         // Only now, when no new connection can reach them.
         for gone in swap.finish() {
             self.retired.extend(gone.connections.iter().cloned());
-            (means.retire)(gone);
+            (env.retire)(gone);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::frontend::{Frontend, Listening, Mode, Seat};
+use super::frontend::{Frontend, Listening, Mode, WorkerEnv};
 use super::limit::Permits;
 use super::listener::Acceptor;
 use super::{BuildError, BuildProblem, SocketAccess};
@@ -247,17 +247,17 @@ impl Mode for TcpMode {
         true
     }
 
-    fn take(&self, seat: Seat<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
+    fn acceptor(&self, env: WorkerEnv<'_>, before: Option<&Arc<dyn Acceptor>>) -> Arc<dyn Acceptor> {
         let service = Service {
-            name: Arc::clone(seat.frontend),
+            name: Arc::clone(env.frontend),
             entrance: self.entrance.clone(),
             names: Arc::clone(&self.names),
-            upstreams: seat.upstreams.into(),
+            upstreams: env.upstreams.into(),
             head: self.head,
             idle: self.idle,
             keepalive: self.keepalive,
-            metrics: seat.metrics.frontend(seat.frontend).shard(seat.worker),
-            access_log: seat.access_log.cloned(),
+            metrics: env.metrics.frontend(env.frontend).shard(env.worker),
+            access_log: env.access_log.cloned(),
         };
         if let Some(acceptor) = before
             && let Some(TcpAcceptor(entry)) = acceptor.as_any().downcast_ref()
@@ -268,8 +268,8 @@ impl Mode for TcpMode {
         Arc::new(TcpAcceptor(Arc::new(Entry {
             service: Live::new(service),
             connections: Arc::default(),
-            resources: Arc::clone(seat.resources),
-            worker: seat.worker,
+            resources: Arc::clone(env.resources),
+            worker: env.worker,
             warnings: Warnings::default(),
         })))
     }

@@ -5,13 +5,13 @@
 //! empty. Should a writer pause for longer, the load fails, the old configuration goes on, and the rest of the write
 //! is the next change.
 //!
-//! Two things say when to look: events of the file system (`eyes`), which come at once, and the times at which the
+//! Two things say when to look: events of the file system (`events`), which come at once, and the times at which the
 //! files or their modes changed (ctime) every two seconds, for network file systems and bind mounts, where events don't
 //! come.
 //!
 //! Files are read on tokio's blocking threads: a hanging network file system must not stop health checks.
 
-mod eyes;
+mod events;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use self::eyes::{Eyes, Places};
+use self::events::{FileEvents, Places};
 use super::files::{files_of, read_bytes};
 use super::source::hash_read;
 use crate::sys::FileStamp;
@@ -48,7 +48,7 @@ pub struct Watch {
     named: Vec<PathBuf>,
     /// The hash of the content that the caller knows.
     seen: String,
-    eyes: Eyes,
+    events: FileEvents,
 }
 
 /// How often those times are looked at.
@@ -62,7 +62,7 @@ impl Watch {
     ///
     /// Looks at nothing before [`changed`](Self::changed) is awaited.
     pub fn new(path: impl Into<PathBuf>, hash: impl Into<String>) -> Self {
-        Self { source: path.into(), named: Vec::new(), seen: hash.into(), eyes: Eyes::default() }
+        Self { source: path.into(), named: Vec::new(), seen: hash.into(), events: FileEvents::default() }
     }
 
     /// Watches these files too, instead of those given before; `hash` covers them as well.
@@ -83,16 +83,16 @@ impl Watch {
     pub async fn changed(&mut self) {
         let mut last = None;
         loop {
-            // Eyes first: what changes after the look is an event.
+            // Events first, then the look: what changes in between is one.
             let (source, named) = (self.source.clone(), self.named.clone());
             let places = blocking(move || Places::of(&source, &named)).await;
-            self.eyes.open(places);
+            self.events.watch(places);
             let (source, named) = (self.source.clone(), self.named.clone());
             let (stamps, hash) = blocking(move || (stamps(&source, &named), hash_now(&source, &named))).await;
             if hash == self.seen {
                 last = None;
                 tokio::select! {
-                    () = self.eyes.event() => {}
+                    () = self.events.next() => {}
                     () = stamps_changed(&self.source, &self.named, stamps) => {}
                 }
             } else if last.as_ref() == Some(&hash) {

@@ -100,15 +100,15 @@ async fn events_alone_notice_swapped_links_and_what_is_written_behind_them() {
     for name in ["lb.toml", "", "..data/lb.toml"] {
         let map = ConfigMap::new();
         let source = map.path().join(name);
-        let mut eyes = Eyes::default();
-        eyes.open(Places::of(&source, &[]));
+        let mut events = FileEvents::default();
+        events.watch(Places::of(&source, &[]));
         map.swap("..1", "1");
-        timeout(FAR, eyes.event()).await.expect(name);
+        timeout(FAR, events.next()).await.expect(name);
         // The rest of the swap's events, so that the next is of the next change.
-        while timeout(QUIET, eyes.event()).await.is_ok() {}
-        eyes.open(Places::of(&source, &[]));
+        while timeout(QUIET, events.next()).await.is_ok() {}
+        events.watch(Places::of(&source, &[]));
         fs::write(map.path().join("..1/lb.toml"), "2").unwrap();
-        timeout(FAR, eyes.event()).await.expect(name);
+        timeout(FAR, events.next()).await.expect(name);
     }
 }
 
@@ -171,10 +171,10 @@ async fn events_alone_notice_each_way() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lb.toml");
         fs::write(&path, "0").unwrap();
-        let mut eyes = Eyes::default();
-        eyes.open(Places::of(&path, &[]));
+        let mut events = FileEvents::default();
+        events.watch(Places::of(&path, &[]));
         change(&path, "1");
-        timeout(FAR, eyes.event()).await.expect(what);
+        timeout(FAR, events.next()).await.expect(what);
     }
 }
 
@@ -187,10 +187,10 @@ async fn a_write_through_another_name_is_an_event() {
     fs::create_dir(&container).unwrap();
     fs::write(host.join("lb.toml"), "0").unwrap();
     fs::hard_link(host.join("lb.toml"), container.join("lb.toml")).unwrap();
-    let mut eyes = Eyes::default();
-    eyes.open(Places::of(&container.join("lb.toml"), &[]));
+    let mut events = FileEvents::default();
+    events.watch(Places::of(&container.join("lb.toml"), &[]));
     fs::write(host.join("lb.toml"), "1").unwrap();
-    timeout(FAR, eyes.event()).await.unwrap();
+    timeout(FAR, events.next()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

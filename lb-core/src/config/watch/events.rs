@@ -24,16 +24,16 @@ const DEEPEST: usize = 40;
 
 /// The places watched now, and whether something happened there.
 #[derive(Default)]
-pub(super) struct Eyes {
+pub(super) struct FileEvents {
     places: Places,
     /// `None`: closed, or watching failed and the poll must do.
     watcher: Option<RecommendedWatcher>,
     happened: Arc<Notify>,
 }
 
-impl Eyes {
+impl FileEvents {
     /// Watches `places` from now on. Costs nothing when they are those watched already.
-    pub(super) fn open(&mut self, places: Places) {
+    pub(super) fn watch(&mut self, places: Places) {
         if self.places == places {
             return;
         }
@@ -48,7 +48,7 @@ impl Eyes {
     }
 
     /// Waits for an event. One that came since the last call counts.
-    pub(super) async fn event(&self) {
+    pub(super) async fn next(&self) {
         self.happened.notified().await;
     }
 
@@ -72,9 +72,9 @@ impl Eyes {
     }
 }
 
-impl fmt::Debug for Eyes {
+impl fmt::Debug for FileEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Eyes").field("places", &self.places).finish_non_exhaustive()
+        f.debug_struct("FileEvents").field("places", &self.places).finish_non_exhaustive()
     }
 }
 
