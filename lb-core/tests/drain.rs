@@ -94,6 +94,24 @@ fn who_waits_behind_a_busy_client_at_the_limit_is_not_waited_for() {
 }
 
 #[test]
+fn a_reload_opens_no_listener_again_while_the_proxy_drains() {
+    let origin = told(ok(b"late"));
+    let shop = Backend::builder("shop").server(origin.address()).build().unwrap();
+    let builder = || Proxy::builder().frontend(Frontend::http("web").listen("127.0.0.1:0").backend(&shop));
+    let mut proxy = Running::start(builder());
+    let mut busy = proxy.client("web");
+    busy.send(GET);
+    eventually("the request is at the server", || origin.connections() == 1);
+    proxy.begin_drain();
+    eventually("its listener is closed", || proxy.handle().addresses("web").is_empty());
+    proxy.apply(builder());
+    assert_eq!(proxy.handle().addresses("web"), [""; 0]);
+    origin.tell();
+    assert_eq!(busy.response().text(), "late");
+    proxy.wait_drained();
+}
+
+#[test]
 fn a_connection_that_was_accepted_last_is_still_served() {
     let origin = Origin::named("web1");
     let mut proxy = Running::in_front_of(&origin);

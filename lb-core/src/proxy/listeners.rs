@@ -21,6 +21,8 @@ use crate::sys::{self, Bound, ListenAddress, Sharing, SocketFile};
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     open: HashMap<ListenerKey, RunningListener>,
+    /// For good: a snapshot that comes while the proxy drains opens none again.
+    are_closed: bool,
     /// The addresses of accept loops that have not ended, also where they were told to.
     occupied: Vec<Occupied>,
     /// Likewise of the admin listener.
@@ -76,6 +78,9 @@ impl Listeners {
         workers: usize,
     ) -> Result<Fresh, BindError> {
         let (mut fresh, mut kept) = (Fresh::default(), Vec::new());
+        if self.are_closed {
+            return Ok(fresh);
+        }
         for (frontend, owner) in frontends.iter().zip(owners) {
             for address in &frontend.listen {
                 let failed = |source| BindError {
@@ -133,14 +138,16 @@ impl Listeners {
         }
     }
 
-    /// Begins to replace what is listened on.
+    /// Begins to replace what is listened on. What was bound before all was closed is let go.
     pub(super) fn swap(&mut self, fresh: Fresh) -> Swap<'_> {
         let before = std::mem::take(&mut self.open);
+        let fresh = if self.are_closed { Fresh::default() } else { fresh };
         Swap { listeners: self, before, fresh, retired: Vec::new() }
     }
 
-    /// Stops listening.
+    /// Stops listening, for good.
     pub(super) fn close_all(&mut self) -> Vec<Retired> {
+        self.are_closed = true;
         self.swap(Fresh::default()).finish()
     }
 
