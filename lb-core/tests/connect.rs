@@ -84,6 +84,23 @@ async fn any_client_connects_by_any_server_until_both_have_ended() {
     Kind { proxy, open_by_h2, open_by_h1, logged }.joins_any_two(&h1, &h2).await;
 }
 
+#[test]
+fn a_server_of_http2_is_asked_for_any_authority() {
+    let origin = Origin::scripted(|server| {
+        let Some(head) = server.head() else { return };
+        assert_eq!(head.start, "CONNECT abs%2Fone.db:5432 HTTP/1.1");
+        server.send("HTTP/1.1 200 OK\r\n\r\n");
+        tunnel::echo(server);
+    });
+    let behind = proxy(origin.address(), false);
+    let proxy = proxy(&behind.address("web"), true);
+    let mut client = proxy.client("web");
+    client.send("CONNECT abs%2Fone.db:5432 HTTP/1.1\r\nHost: abs%2Fone.db:5432\r\n\r\nahead");
+    assert_eq!(client.head().unwrap().status(), 200);
+    client.finish_sending();
+    assert_eq!(client.until_closed().0, b"ahead");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_passed_on_and_costs_no_connection() {
     let h1 = Origin::scripted(|server| {

@@ -59,6 +59,11 @@ fn exchanges() {
 }
 
 #[test]
+fn http2_renaming() {
+    replay("http2_renaming", lb_core::fuzz::http2_renaming);
+}
+
+#[test]
 fn http2_frames() {
     replay("http2", lb_core::fuzz::http2);
 }

@@ -6,7 +6,8 @@
 mod h2_frames;
 
 use h2_frames::{Event, Peer, block, code, flag, kind};
-use lb_core::testkit::{Origin, Running};
+use lb_core::prelude::*;
+use lb_core::testkit::{Origin, Running, pattern};
 
 const AUTHORITY: &str = "shop.example";
 
@@ -200,4 +201,58 @@ fn what_http2_calls_malformed_is_reset_counted_and_logged() {
     let end = peer.until("an end", |frame| frame.kind == kind::GOAWAY).unwrap();
     assert_eq!(end.code(), code::ENHANCE_YOUR_CALM);
     while let Event::Frame(_) = peer.next() {}
+}
+
+/// A proxy in front of one that is spoken to in HTTP/2, with all that this one refuses to clients.
+fn two_in_front_of(origin: &Origin) -> (Running, Running) {
+    let behind = Running::in_front_of(origin);
+    let shop = Backend::builder("shop").server(behind.address("web")).http2(true).retries(0).build().unwrap();
+    let web = Frontend::http("web").listen("127.0.0.1:0").backend(&shop);
+    (Running::start(Proxy::builder().frontend(web)), behind)
+}
+
+#[test]
+fn servers_of_http2_are_asked_as_the_client_asked() {
+    let origin = Origin::named("web1");
+    let (proxy, _behind) = two_in_front_of(&origin);
+    let mut client = proxy.client("web");
+    let mut peer = connect(&proxy);
+    let mut expected = Vec::new();
+    let rows = [
+        ("/plain?a=b", AUTHORITY),
+        ("/q?query=up{job=\"x\"}", AUTHORITY),
+        ("/<a>?<b>", AUTHORITY),
+        ("/`a`?`b`", "a:80"),
+        ("/x", "abs%2Flb.sock"),
+        ("/", "abs%2Flb.sock:8080"),
+        ("/", AUTHORITY),
+        ("/index.html", "a%2Fb"),
+        ("//a|b^c\\d/%41?\"", "[::1]:80"),
+    ];
+    // What was said before may be meant by its number, in both ways of saying it.
+    for (at, (path, authority)) in rows.iter().chain(&rows).enumerate() {
+        let body = pattern(at * 10_000);
+        let length = body.len();
+        let post = format!(
+            "POST {path} HTTP/1.1\r\nHost: {authority}\r\nX-At: {at}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        client.send([post.as_bytes(), &body].concat());
+        assert_eq!(client.response().status(), 200, "{path} at {authority}");
+        let asked = origin.requests().pop().unwrap();
+        assert!(asked.body == body, "{path} at {authority}");
+        assert_eq!(asked.field("x-at"), Some(&*at.to_string()));
+        let stream = u32::try_from(2 * at + 1).unwrap();
+        peer.headers(stream, flag::ALL, &head(path, authority, None));
+        assert_eq!(status(&mut peer, stream), 200, "{path} at {authority}");
+        expected.extend([
+            (path.to_string(), Some(authority.to_string())),
+            (path.to_string(), Some(authority.to_string())),
+        ]);
+    }
+    let asked = origin.requests();
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|asked| (asked.target().to_owned(), asked.field("host").map(str::to_owned)))
+        .collect();
+    assert_eq!(asked, expected);
 }

@@ -34,11 +34,16 @@ fn accept(request: &Message) -> String {
 
 /// Opens a WebSocket and gives back all that comes, at its end.
 fn echo(server: &mut Wire) {
-    let Some(request) = server.whole_request() else { return };
+    if let Some(request) = server.whole_request() {
+        agree(server, &request);
+    }
+}
+
+fn agree(server: &mut Wire, request: &Message) {
     assert_eq!((request.method(), request.field("upgrade")), ("GET", Some("websocket")));
     assert!(request.lists("connection", "upgrade"));
     let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
-    server.send(format!("{switching}Sec-WebSocket-Accept: {}\r\nX-By: web1\r\n\r\n", accept(&request)));
+    server.send(format!("{switching}Sec-WebSocket-Accept: {}\r\nX-By: web1\r\n\r\n", accept(request)));
     tunnel::echo(server);
 }
 
@@ -112,6 +117,28 @@ async fn any_client_talks_to_any_server_until_both_have_ended() {
     let (h1, h2) = (Origin::scripted(echo), Server::start_connecting(h2_echo).await);
     let logged = |entry: &Entry| assert_eq!(entry.status, Some(101));
     Kind { proxy, open_by_h2, open_by_h1, logged }.joins_any_two(&h1, &h2).await;
+}
+
+#[test]
+fn a_server_of_http2_is_asked_for_any_target_at_any_host() {
+    let (target, host) = ("/chat?<\"room\">", "abs%2Flb.sock");
+    let origin = Origin::scripted(move |server| {
+        let Some(request) = server.whole_request() else { return };
+        assert_eq!((request.target(), request.field("host")), (target, Some(host)));
+        agree(server, &request);
+    });
+    let behind = proxy(origin.address(), false);
+    let proxy = proxy(&behind.address("web"), true);
+    let mut client = proxy.client("web");
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13";
+    client.send(format!(
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\n{upgrade}\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    ));
+    let response = client.response();
+    assert_eq!((response.status(), response.field("sec-websocket-accept")), (101, Some(ACCEPT)));
+    client.send("hello");
+    client.finish_sending();
+    assert_eq!(client.until_closed().0, b"hello");
 }
 
 #[tokio::test(flavor = "multi_thread")]

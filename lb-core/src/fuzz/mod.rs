@@ -24,6 +24,12 @@ pub fn chunked_body(bytes: &[u8]) {
     crate::http::h1_properties::chunked_body(bytes);
 }
 
+/// Frames of HTTP/2 whose heads are rewritten as they pass, a client's or our own; the first byte says which, and how they
+/// are cut into reads.
+pub fn http2_renaming(bytes: &[u8]) {
+    crate::http::h2_frames_property(bytes);
+}
+
 /// A PROXY protocol header, as a proxy in front may send it.
 pub fn proxy_header(bytes: &[u8]) {
     crate::net::proxy_header_property(bytes);

@@ -155,9 +155,6 @@ pub(crate) enum HeadError {
     /// What is asked for is a protocol that the other end does not speak.
     #[error("a tunnel for a protocol that is not known")]
     UnknownProtocol,
-    /// The other end's protocol can't say what is asked for.
-    #[error("a target or a host that HTTP/2 can't carry")]
-    Unsendable,
     #[error(transparent)]
     Parse(ParseError),
     #[error(transparent)]

@@ -41,4 +41,6 @@ pub(crate) use h1::response_status;
 #[cfg(feature = "fuzz")]
 pub(crate) use h1::{properties as h1_properties, reference};
 pub(crate) use h2::PROTOCOL as HTTP2;
+#[cfg(feature = "fuzz")]
+pub(crate) use h2::frames_property as h2_frames_property;
 pub(crate) use service::{Entry, RouteTarget, Service, Shared, UpstreamUse};

@@ -43,12 +43,6 @@ impl Refusal {
         Reason::BadResponse,
         "the server opens no tunnel for this protocol\n",
     );
-    /// RFC 9112 section 3.2: an invalid target is not to be corrected.
-    pub(crate) const UNSENDABLE: Self = Self::keeping(
-        StatusCode::BAD_REQUEST,
-        Reason::BadRequest,
-        "the target or the host is not one that a URI can have\n",
-    );
     pub(crate) const CLIENT_TIMEOUT: Self =
         Self::closing(StatusCode::REQUEST_TIMEOUT, Reason::ClientTimeout, "the request took too long\n");
     pub(crate) const HEAD_TOO_LARGE: Self = Self::closing(
@@ -88,10 +82,9 @@ impl Refusal {
     pub(crate) fn of_head(error: &HeadError) -> Option<Self> {
         match error {
             HeadError::Closed | HeadError::Io(_) => None,
-            HeadError::Truncated
-            | HeadError::Parse(_)
-            | HeadError::TooManyInterims
-            | HeadError::Unsendable => Some(Self::BAD_REQUEST),
+            HeadError::Truncated | HeadError::Parse(_) | HeadError::TooManyInterims => {
+                Some(Self::BAD_REQUEST)
+            }
             HeadError::UnknownProtocol => Some(Self::UNKNOWN_PROTOCOL),
             HeadError::TooLarge | HeadError::TooManyFields => Some(Self::HEAD_TOO_LARGE),
             HeadError::TargetTooLong => Some(Self::TARGET_TOO_LONG),

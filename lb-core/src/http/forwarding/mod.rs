@@ -73,9 +73,6 @@ impl<C: ClientEnd> Exchange<'_, C> {
                 Broken::Server { error: HeadError::UnknownProtocol, .. } => {
                     return Err(Refusal::NO_TUNNEL.into());
                 }
-                Broken::Server { error: HeadError::Unsendable, .. } => {
-                    return Err(Refusal::UNSENDABLE.into());
-                }
                 Broken::Server { is_untouched: true, .. }
                     if is_replayable
                         && self.may_send_again(upstream, &reached.server)

@@ -1,9 +1,11 @@
-//! A client's frames as they pass: heads with their pseudo-fields renamed ([`super::pseudo`]), all others as they are.
-//! They are looked at on the way, for what the `h2` crate, which reads them whole, lets go on.
+//! Frames as they pass: heads with their pseudo-fields renamed, a client's ([`super::pseudo`]) and those to a server
+//! ([`super::stand_in`]), all others as they are. A client's are looked at on the way, for what the `h2` crate, which
+//! reads them whole, lets go on.
 
 use super::PREFACE;
 use super::frame::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Head, PADDED, PRIORITY};
-use super::pseudo::{Kind, rename};
+use super::pseudo::{self, Kind};
+use super::stand_in;
 use super::traffic::{Fault, Traffic};
 
 /// Follows the frames of one connection.
@@ -16,13 +18,16 @@ pub(super) struct Frames {
     /// The block of a head that more frames belong to.
     open: Option<Box<Open>>,
     max_continuations: usize,
-    /// The last stream that the client opened.
+    /// A head that is in a larger frame passes as it is.
+    max_frame: usize,
+    /// The last stream that was opened.
     newest: u32,
     /// What the client has done wrong last.
     fault: Option<Fault>,
     /// Nothing passes any more: what comes next would be read as something else.
     is_over: bool,
-    traffic: Traffic,
+    /// A client's; what goes to a server is ours.
+    traffic: Option<Traffic>,
 }
 
 /// A header block whose end has not come.
@@ -34,30 +39,44 @@ struct Open {
     continuations: usize,
 }
 
-/// What we take at most (RFC 9113 section 4.2); the `h2` crate refuses what is larger.
+/// What we take at most, and anybody else at least (RFC 9113 section 4.2); the `h2` crate refuses what is larger.
 const MAX_FRAME: usize = 16 * 1024;
 /// A head may come in as many CONTINUATION frames as its size may need, and no fewer than so many.
 const MIN_CONTINUATIONS: usize = 5;
 
 impl Frames {
-    /// Those of a connection that begins with the preface, whose heads may have so many bytes.
-    pub(super) fn new(head_bytes: usize) -> Self {
+    /// Those of a client whose connection begins with the preface, and whose heads may have so many bytes.
+    pub(super) fn of_client(head_bytes: usize) -> Self {
+        let max_continuations = (head_bytes / MAX_FRAME * 5 / 4).max(MIN_CONTINUATIONS);
         Self {
-            left: PREFACE.len(),
-            held: Vec::new(),
-            open: None,
-            max_continuations: (head_bytes / MAX_FRAME * 5 / 4).max(MIN_CONTINUATIONS),
-            newest: 0,
-            fault: None,
-            is_over: false,
-            traffic: Traffic::new(),
+            max_continuations,
+            max_frame: MAX_FRAME,
+            traffic: Some(Traffic::new()),
+            ..Self::to_server(PREFACE.len())
         }
     }
 
-    /// Takes what the client has sent. So many of the first bytes pass as they are; behind them passes what is written to
-    /// `out`, which is empty. What is neither has to wait for more.
-    pub(super) fn received(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
-        self.traffic.passed(bytes.len());
+    /// Ours to a server, from within a frame of which so many bytes are left.
+    pub(super) fn to_server(left: usize) -> Self {
+        Self {
+            left,
+            held: Vec::new(),
+            open: None,
+            max_continuations: usize::MAX,
+            max_frame: usize::MAX,
+            newest: 0,
+            fault: None,
+            is_over: false,
+            traffic: None,
+        }
+    }
+
+    /// Takes what comes next. So many of the first bytes pass as they are; behind them passes what is written to `out`,
+    /// which is empty. What is neither has to wait for more.
+    pub(super) fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        if let Some(traffic) = &mut self.traffic {
+            traffic.passed(bytes.len());
+        }
         if self.held.is_empty() {
             let (kept, used) = self.pass(bytes, out);
             self.held.extend_from_slice(&bytes[used..]);
@@ -75,7 +94,9 @@ impl Frames {
 
     /// Bytes that were sent to the client.
     pub(super) fn sent(&mut self, count: usize) {
-        self.traffic.passed(count);
+        if let Some(traffic) = &mut self.traffic {
+            traffic.passed(count);
+        }
     }
 
     /// What the client has done wrong since this was last asked.
@@ -101,7 +122,9 @@ impl Frames {
             if is_head && behind.len() < head.length {
                 return (kept, at);
             }
-            self.fault = self.traffic.frame(head).or(self.fault);
+            if let Some(traffic) = &mut self.traffic {
+                self.fault = traffic.frame(head).or(self.fault);
+            }
             if is_head {
                 self.take_head(head, &behind[..head.length], out);
                 at += HEAD + head.length;
@@ -119,7 +142,7 @@ impl Frames {
             None => head.kind == HEADERS,
             Some(open) => head.kind == CONTINUATION && head.stream == open.head.stream,
         };
-        is_next && head.length <= MAX_FRAME
+        is_next && head.length <= self.max_frame
     }
 
     fn take_head(&mut self, head: Head, payload: &[u8], out: &mut Vec<u8>) {
@@ -149,11 +172,15 @@ impl Frames {
     }
 
     fn write_head(&mut self, head: Head, priority: &[u8], block: &[u8], out: &mut Vec<u8>) {
-        let kind = if head.stream > self.newest { Kind::Head } else { Kind::Trailers };
-        self.newest = self.newest.max(head.stream);
         let mut payload = Vec::with_capacity(priority.len() + block.len() + 128);
         payload.extend_from_slice(priority);
-        rename(kind, block, &mut payload);
+        if self.traffic.is_some() {
+            let kind = if head.stream > self.newest { Kind::Head } else { Kind::Trailers };
+            self.newest = self.newest.max(head.stream);
+            pseudo::rename(kind, block, &mut payload);
+        } else {
+            stand_in::rename(block, &mut payload);
+        }
         let mut frame = Head { flags: head.flags & (END_STREAM | PRIORITY), ..head };
         let mut rest = &payload[..];
         while rest.len() > MAX_FRAME {
@@ -200,7 +227,7 @@ mod tests {
     }
 
     fn begun() -> Frames {
-        let mut frames = Frames::new(LIMIT);
+        let mut frames = Frames::of_client(LIMIT);
         assert_eq!(passed(&mut frames, PREFACE), PREFACE);
         frames
     }
@@ -208,7 +235,7 @@ mod tests {
     /// What passes of `bytes`.
     fn passed(frames: &mut Frames, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let kept = frames.received(bytes, &mut out);
+        let kept = frames.take(bytes, &mut out);
         [&bytes[..kept], &out].concat()
     }
 
@@ -220,7 +247,7 @@ mod tests {
 
     fn renamed(kind: Kind, block: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        rename(kind, block, &mut out);
+        pseudo::rename(kind, block, &mut out);
         out
     }
 
@@ -264,7 +291,7 @@ mod tests {
         ]
         .concat();
         for size in (1..100).chain([sent.len() / 2, sent.len()]) {
-            let mut frames = Frames::new(LIMIT);
+            let mut frames = Frames::of_client(LIMIT);
             let got: Vec<u8> = sent.chunks(size).flat_map(|piece| passed(&mut frames, piece)).collect();
             assert!(got == expected, "in pieces of {size}");
             assert_eq!(frames.take_fault(), None);
@@ -297,7 +324,7 @@ mod tests {
     async fn a_head_comes_in_no_more_frames_than_it_may_need() {
         for (head_bytes, most) in [(LIMIT, MIN_CONTINUATIONS), (1024 * 1024, 80)] {
             for (continuations, expected) in [(most - 1, None), (most, Some(Fault::Flood))] {
-                let mut frames = Frames::new(head_bytes);
+                let mut frames = Frames::of_client(head_bytes);
                 passed(&mut frames, PREFACE);
                 assert_eq!(fault(&mut frames, &frame(HEADERS, 0, 1, b"\x82")), None);
                 let more = frame(CONTINUATION, 0, 1, b"").repeat(continuations);
@@ -322,7 +349,7 @@ mod tests {
         ]
         .concat();
         for size in 1..bytes.len() {
-            let mut frames = Frames::new(LIMIT);
+            let mut frames = Frames::of_client(LIMIT);
             let faults: Vec<_> = bytes.chunks(size).filter_map(|piece| fault(&mut frames, piece)).collect();
             assert_eq!(faults, [Fault::AfterEnd(1)], "in pieces of {size}");
         }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
+use super::sending::Sending;
 use super::traffic::Fault;
 use crate::net::Stream;
 
@@ -31,6 +33,8 @@ struct Wire {
     stream: Option<Stream>,
     /// A client's; servers are believed.
     frames: Option<Frames>,
+    /// To a server.
+    sending: Option<Sending>,
     /// What passes instead of what was read, from `given` on.
     rewritten: Vec<u8>,
     given: usize,
@@ -51,7 +55,9 @@ impl Home {
 
     /// Writes out what has gathered.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire().stream()?.poll_flush(cx)
+        let mut wire = self.wire();
+        ready!(wire.poll_drain(cx))?;
+        wire.stream()?.poll_flush(cx)
     }
 
     /// Nobody waits for this lock: the connection's task alone takes it.
@@ -61,9 +67,9 @@ impl Home {
 }
 
 impl Io {
-    /// To a server.
-    pub(super) fn new(stream: Stream) -> Self {
-        Self::of(Bytes::new(), stream, None)
+    /// To a server. `has_stand_ins` is set before the first request that has to be rewritten.
+    pub(super) fn new(stream: Stream, has_stand_ins: Arc<AtomicBool>) -> Self {
+        Self::of(Bytes::new(), stream, None, Some(Sending::new(has_stand_ins)))
     }
 
     /// To a client, of whose bytes `read` was read already, and whose heads may have `head_bytes`.
@@ -71,11 +77,11 @@ impl Io {
         // Reading what the event loop does not know writes to all of the buffer, which takes memory that may never be
         // needed. An error comes again.
         let _unknown = stream.register();
-        Self::of(read, stream, Some(Frames::new(head_bytes)))
+        Self::of(read, stream, Some(Frames::of_client(head_bytes)), None)
     }
 
-    fn of(read: Bytes, stream: Stream, frames: Option<Frames>) -> Self {
-        let wire = Wire { read, stream: Some(stream), frames, rewritten: Vec::new(), given: 0 };
+    fn of(read: Bytes, stream: Stream, frames: Option<Frames>, sending: Option<Sending>) -> Self {
+        let wire = Wire { read, stream: Some(stream), frames, sending, rewritten: Vec::new(), given: 0 };
         Self(Home(Arc::new(Mutex::new(wire))))
     }
 
@@ -99,7 +105,7 @@ impl Wire {
             ready!(self.poll_fill(cx, buf))?;
             let read = buf.filled().len() - before;
             let Some(frames) = self.frames.as_mut().filter(|_| read > 0) else { return Poll::Ready(Ok(())) };
-            let kept = frames.received(&buf.filled()[before..], &mut self.rewritten);
+            let kept = frames.take(&buf.filled()[before..], &mut self.rewritten);
             buf.set_filled(before + kept);
         }
     }
@@ -131,11 +137,22 @@ impl Wire {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if let (Some(sending), Some(stream)) = (&mut self.sending, &mut self.stream) {
+            return sending.poll_write(stream, cx, slices);
+        }
         let polled = self.stream()?.poll_gather(cx, slices);
         if let (Poll::Ready(Ok(count)), Some(frames)) = (&polled, &mut self.frames) {
             frames.sent(*count);
         }
         polled
+    }
+
+    /// Writes what was taken and had to be rewritten.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match (&mut self.sending, &mut self.stream) {
+            (Some(sending), Some(stream)) => sending.poll_drain(stream, cx),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -167,6 +184,8 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.wire().stream()?.poll_shutdown(cx)
+        let mut wire = self.0.wire();
+        ready!(wire.poll_drain(cx))?;
+        wire.stream()?.poll_shutdown(cx)
     }
 }

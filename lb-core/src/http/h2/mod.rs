@@ -2,7 +2,8 @@
 //! into ends of exchanges.
 //!
 //! A head becomes the bytes of an HTTP/1 head once and is read by the same parser ([`head`]), so that what is refused
-//! there is refused here. Targets and authorities are kept from the crate's own idea of them ([`pseudo`]). A body ([`body`]) holds one frame at a time, and may look at the next; it gives its window
+//! there is refused here. Targets and authorities are kept from the crate's own idea of them, those of clients ([`pseudo`])
+//! and those that servers get ([`stand_in`]). A body ([`body`]) holds one frame at a time, and may look at the next; it gives its window
 //! back as the other end takes it. A client's connection ([`connection`]) is one task, each of its streams another. A
 //! server's connections ([`sessions`]) are kept by the endpoint, and each lends its streams to exchanges.
 //!
@@ -18,14 +19,20 @@ mod head;
 mod io;
 mod origin;
 mod outbound;
+#[cfg(feature = "fuzz")]
+mod properties;
 mod pseudo;
+mod sending;
 mod sent;
 mod served;
 mod sessions;
+mod stand_in;
 mod traffic;
 mod websocket;
 
 pub(crate) use connection::serve;
+#[cfg(feature = "fuzz")]
+pub(crate) use properties::frames as frames_property;
 pub(crate) use sent::SentStream;
 pub(crate) use sessions::{Sessions, Slot};
 

@@ -204,13 +204,13 @@ fn other_name(name: Text<'_>) -> Option<&'static str> {
 
 /// A string of a block, in Huffman's code or not.
 #[derive(Clone, Copy, Debug)]
-enum Text<'a> {
+pub(super) enum Text<'a> {
     Plain(&'a [u8]),
     Coded(&'a [u8]),
 }
 
 /// RFC 7541 section 5.2; with what is behind it.
-fn string(bytes: &[u8]) -> Option<(Text<'_>, &[u8])> {
+pub(super) fn string(bytes: &[u8]) -> Option<(Text<'_>, &[u8])> {
     let is_coded = bytes.first()? & 0x80 != 0;
     let (length, rest) = integer(bytes, 7)?;
     let (text, behind) = rest.split_at_checked(length)?;
@@ -225,7 +225,7 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 
 /// RFC 7541 section 5.1; with what is behind it. Five bytes hold any number that a block can need, and no decoder of ours
 /// takes more.
-fn integer(bytes: &[u8], prefix: u8) -> Option<(usize, &[u8])> {
+pub(super) fn integer(bytes: &[u8], prefix: u8) -> Option<(usize, &[u8])> {
     let (first, mut rest) = bytes.split_first()?;
     let most = (1 << prefix) - 1;
     let mut value = usize::from(*first) & most;

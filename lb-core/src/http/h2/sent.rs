@@ -17,7 +17,7 @@ use super::carrier::{AskedTunnel, Carrier};
 use super::head::{append, append_field, fields_of_lines, read_response};
 use super::outbound::Outbound;
 use super::sessions::Slot;
-use super::websocket;
+use super::{stand_in, websocket};
 use crate::http::body::{Behind, Payload, Sink, Source, SourceError};
 use crate::http::ends::{HeadError, HeadLimits, ParseError, ServerEnd};
 use crate::http::head::{Asked, BodyLength, ResponseHead, values};
@@ -51,7 +51,7 @@ pub(crate) struct SentStream {
 
 #[derive(Debug)]
 struct Queued {
-    /// Absent if HTTP/2 can't carry it.
+    /// Absent if there can be none, which the parsers of clients' heads have ruled out.
     request: Option<Request<()>>,
     has_body: bool,
 }
@@ -116,6 +116,9 @@ impl SentStream {
         }
         let Some(Queued { request, has_body }) = self.queued.take() else { return Poll::Ready(Ok(())) };
         let request = request.ok_or(io::ErrorKind::InvalidInput)?;
+        if stand_in::is_in(&request) {
+            self.slot.expect_stand_in();
+        }
         let sent = self.slot.requests.send_request(request, !has_body);
         let (response, stream) = sent.map_err(|error| self.failed(error))?;
         self.response = Some(response);
@@ -192,9 +195,6 @@ impl ServerEnd for SentStream {
         match ready!(self.poll_open(cx)) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 return Poll::Ready(Err(HeadError::UnknownProtocol));
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Poll::Ready(Err(HeadError::Unsendable));
             }
             opened => opened?,
         }
@@ -347,19 +347,31 @@ fn head_of(
     let authority = edited.as_ref().map(HeaderValue::as_bytes).or(outgoing.host())?;
     let mut request = Request::new(());
     *request.method_mut() = http::Method::from_bytes(&outgoing.bytes[head.method]).ok()?;
-    *request.uri_mut() = if let Some(AskedTunnel::Plain) = tunnel {
-        // There is nothing but where it is to lead.
-        Uri::try_from(outgoing.target).ok()?
-    } else {
-        let target = PathAndQuery::try_from(outgoing.target).ok()?;
-        Uri::builder().scheme(scheme).authority(authority).path_and_query(target).build().ok()?
+    // A plain CONNECT has nothing but where it is to lead.
+    let (authority, path) = match tunnel {
+        Some(AskedTunnel::Plain) => (outgoing.target, None),
+        _ => (authority, Some(outgoing.target)),
     };
+    let path_and_scheme = path.map(|path| (path, scheme));
     if let Some(AskedTunnel::WebSocket(_)) = tunnel {
         // RFC 8441 section 5.
         fields.remove(header::SEC_WEBSOCKET_KEY);
         *request.method_mut() = http::Method::CONNECT;
         request.extensions_mut().insert(Protocol::from_static(websocket::PROTOCOL));
     }
-    *request.headers_mut() = fields;
+    match uri(authority, path_and_scheme) {
+        Some(uri) => {
+            *request.uri_mut() = uri;
+            *request.headers_mut() = fields;
+        }
+        None => stand_in::fill(&mut request, fields, authority, path_and_scheme)?,
+    }
     Some(request)
+}
+
+/// None if the `http` crate has no such.
+fn uri(authority: &[u8], path_and_scheme: Option<(&[u8], &str)>) -> Option<Uri> {
+    let Some((path, scheme)) = path_and_scheme else { return Uri::try_from(authority).ok() };
+    let path = PathAndQuery::try_from(path).ok()?;
+    Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().ok()
 }

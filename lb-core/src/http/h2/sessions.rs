@@ -57,6 +57,8 @@ struct Load {
     is_used: AtomicBool,
     /// No stream is to be opened any more. Nothing else is published by it.
     is_retired: AtomicBool,
+    /// A request was or will be sent that has to be rewritten on its way out.
+    has_stand_ins: Arc<AtomicBool>,
     /// Under TLS.
     terms: Option<Terms>,
     /// By which who needs to know has heard the server's settings; absent once that is so.
@@ -100,12 +102,13 @@ impl Sessions {
     /// Begins to speak HTTP/2 over `stream`. Has no deadline of its own: it waits for no word of the server.
     pub(crate) async fn open(self: &Arc<Self>, stream: Stream, idle_timeout: Duration) -> io::Result<Slot> {
         let terms = stream.secure().and_then(Secure::terms).cloned();
-        let io = Io::new(stream);
+        let has_stand_ins = Arc::new(AtomicBool::new(false));
+        let io = Io::new(stream, Arc::clone(&has_stand_ins));
         let home = io.home();
         let shaken = builder().handshake::<_, Bytes>(io).await;
         let (requests, mut connection) = shaken.map_err(io_error)?;
         let ping = tokio::sync::Mutex::new(connection.ping_pong());
-        let load = Arc::new(Load { terms, ping, ..Load::default() });
+        let load = Arc::new(Load { has_stand_ins, terms, ping, ..Load::default() });
         tokio::spawn(drive(connection, home, Arc::downgrade(self), Arc::clone(&load), idle_timeout));
         let session = Session { requests, load };
         let slot = session.slot();
@@ -164,6 +167,11 @@ impl Slot {
             }
             *ping = None;
         }
+    }
+
+    /// To be called before such a request is sent ([`super::stand_in`]).
+    pub(super) fn expect_stand_in(&self) {
+        self.load.has_stand_ins.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn scheme(&self) -> &'static str {
