@@ -87,7 +87,7 @@ impl PathRegex {
     /// In one line, why it does not compile.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-        let hir = ascii_part(parser.parse(text).map_err(|error| last_line(&error))?);
+        let hir = decisive_part(ascii_part(parser.parse(text).map_err(|error| last_line(&error))?));
         compile(&[&hir], EXPRESSION_BYTES)?;
         Ok(Self { text: text.into(), hir })
     }
@@ -158,12 +158,18 @@ impl Regexes {
         for (automaton, cache) in self.automata.iter().zip(caches) {
             let input = Input::new(path).anchored(automaton.anchored);
             let mut state = OverlappingState::start();
+            let mut left = automaton.patterns.len();
             // It can't fail: there is no byte that it stops at, and it never gives up.
             while automaton.dfa.try_search_overlapping_fwd(cache, &input, &mut state).is_ok() {
                 let Some(found_here) = state.get_match() else { break };
                 let place = automaton.patterns[found_here.pattern()];
                 if !std::mem::replace(&mut is_found[place], true) {
                     found.push(place);
+                    left -= 1;
+                }
+                // A long path may match at each of its bytes: there is no more to learn of it.
+                if left == 0 {
+                    break;
                 }
             }
         }
@@ -202,6 +208,43 @@ fn automaton(hirs: &[&Hir]) -> Result<DFA, String> {
     let least = config.get_minimum_cache_capacity(&nfa).map_err(|error| last_line(&error))?;
     let config = config.cache_capacity(least.saturating_add(CACHE_BYTES));
     DFA::builder().configure(config).build_from_nfa(nfa).map_err(|error| last_line(&error))
+}
+
+/// The part of an expression that decides whether it finds something: what may be nothing at its end finds as much
+/// when it is left out, but is found again at each further byte. So `^/api/.*` is `^/api/`, as is `^/api/.*$`, since a
+/// path has visible characters only.
+fn decisive_part(hir: Hir) -> Hir {
+    let mut parts = match hir.kind() {
+        HirKind::Concat(parts) => parts.clone(),
+        _ => vec![hir],
+    };
+    loop {
+        match &parts[..] {
+            [.., anything, end] if *end.kind() == HirKind::Look(Look::End) && takes_any_path(anything) => {
+                parts.pop();
+            }
+            [.., last] if is_optional(last) => {}
+            _ => return Hir::concat(parts),
+        }
+        parts.pop();
+    }
+}
+
+fn is_optional(hir: &Hir) -> bool {
+    hir.properties().minimum_len() == Some(0) && hir.properties().look_set().is_empty()
+}
+
+/// Whether it is `.*` or takes as much.
+fn takes_any_path(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Repetition(Repetition { min: 0, max: None, sub, .. }) => match sub.kind() {
+            HirKind::Class(Class::Bytes(class)) => {
+                class.ranges().iter().any(|range| range.start() <= b'!' && range.end() >= b'~')
+            }
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 /// What of an expression matters where all text is ASCII.
@@ -281,6 +324,23 @@ mod tests {
             ("", &[]),
         ] {
             assert_eq!(found(&regexes, &memories, path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_decides_nothing_is_not_looked_for_at_each_byte() {
+        let hir = |text: &str| PathRegex::parse(text).expect("a valid expression").hir;
+        for (text, same) in [
+            ("^/api/.*", "^/api/"),
+            ("^/api/.*$", "^/api/"),
+            ("^/api(?:/.*)?", "^/api"),
+            (r"^/a\.php(?s:.*)$", r"^/a\.php"),
+            (".*", ""),
+        ] {
+            assert_eq!(hir(text), hir(same), "{text}");
+        }
+        for text in ["^/a[a-z]*$", r"^/a.*\.php$", "^/a.+", "^/a$"] {
+            assert_ne!(hir(text), hir("^/a"), "{text}");
         }
     }
 
