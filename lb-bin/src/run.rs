@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lb_core::access_log::{Format, WriterLog};
 use lb_core::config::{self, Loaded, LogFormat, LogSettings, Reloader};
@@ -37,8 +37,8 @@ pub(crate) fn run(path: &Path, wanted: Option<LogFormat>) -> Exit {
         Ok(log) => log,
         Err(error) => return unable(&error),
     };
-    let exit =
-        on_this_thread(follow(path, loaded, Logs { log: log.clone(), wanted, access: Mutex::default() }));
+    let logs = Arc::new(Logs { log: log.clone(), wanted, access: Mutex::default() });
+    let exit = on_this_thread(follow(path, loaded, logs));
     log.flush();
     exit
 }
@@ -76,7 +76,7 @@ fn told(format: LogFormat, message: &str, problem: &str, otherwise: &str) {
     }
 }
 
-async fn follow(path: &Path, loaded: Loaded, logs: Logs) -> Exit {
+async fn follow(path: &Path, loaded: Loaded, logs: Arc<Logs>) -> Exit {
     let log = logs.log.clone();
     let unable = |error: &dyn Error| {
         told(log.format(), "could not start", &error.to_string(), &format!("lb: {error}"));
@@ -86,7 +86,8 @@ async fn follow(path: &Path, loaded: Loaded, logs: Logs) -> Exit {
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
     }
-    let proxy = match logs.attach(builder, settings).build() {
+    let (builder, runs) = logs.attach(builder, settings);
+    let proxy = match builder.build() {
         Ok(proxy) => proxy,
         Err(problems) => {
             refused(log.format(), format_args!("{}: {problems}", path.display()));
@@ -108,6 +109,7 @@ async fn follow(path: &Path, loaded: Loaded, logs: Logs) -> Exit {
             return Exit::Fine;
         }
     }
+    runs();
     log.print(startup::lines(&path.display().to_string(), &proxy.handle(), log.format()));
     let attach = move |builder, settings| logs.attach(builder, settings);
     let reloader = Reloader::new(proxy.handle(), path, summary, environment, attach);
@@ -151,16 +153,29 @@ struct Logs {
 }
 
 impl Logs {
-    fn attach(&self, builder: ProxyBuilder, settings: LogSettings) -> ProxyBuilder {
-        self.log.set(settings.level, self.wanted.unwrap_or(settings.format));
-        let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        *access = settings.access.map(|format| match access.take() {
-            Some((before, log)) if before == format => (format, log),
+    /// The builder with its access log, and what takes these settings into use: what is refused changes nothing.
+    fn attach(
+        self: &Arc<Self>,
+        builder: ProxyBuilder,
+        settings: LogSettings,
+    ) -> (ProxyBuilder, impl FnOnce() + use<>) {
+        let access = settings.access.map(|format| match &*self.access() {
+            Some((before, log)) if *before == format => (format, Arc::clone(log)),
             _ => (format, Arc::new(WriterLog::new(format, io::stdout()))),
         });
-        match &*access {
+        let builder = match &access {
             Some((_, log)) => builder.access_log(Arc::clone(log)),
             None => builder,
-        }
+        };
+        let logs = Arc::clone(self);
+        let runs = move || {
+            logs.log.set(settings.level, logs.wanted.unwrap_or(settings.format));
+            *logs.access() = access;
+        };
+        (builder, runs)
+    }
+
+    fn access(&self) -> MutexGuard<'_, Option<(Format, Arc<WriterLog>)>> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

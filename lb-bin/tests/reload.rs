@@ -195,3 +195,18 @@ fn logs_follow_too() {
     let ended = lb.ended();
     assert!(!ended.stderr.contains("draining"), "only errors are wanted: {}", ended.stderr);
 }
+
+#[test]
+fn a_refused_reload_leaves_the_log_as_it_is() {
+    let server = Server::start("web1");
+    let config = Config::new(&shop(&[&server]));
+    let lb = Lb::run(&config.path());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere =
+        format!("[frontend.more]\nlisten = \"{}\"\nbackend = \"shop\"\n", taken.local_addr().unwrap());
+    let log = "[log]\naccess = \"json\"\nlevel = \"error\"\nformat = \"json\"\n";
+    fs::write(config.path(), format!("{log}{}{elsewhere}", shop(&[&server]))).unwrap();
+    lb.says("msg=\"configuration refused");
+    fs::write(config.path(), format!("{}# repaired\n", shop(&[&server]))).unwrap();
+    lb.says("msg=\"configuration reloaded, nothing changed\"");
+}

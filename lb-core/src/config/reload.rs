@@ -52,7 +52,8 @@ struct Following {
 }
 
 type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
-type Finish = dyn Fn(ProxyBuilder, LogSettings) -> ProxyBuilder + Send + Sync;
+type Finish = dyn Fn(ProxyBuilder, LogSettings) -> (ProxyBuilder, Box<Running>) + Send + Sync;
+type Running = dyn FnOnce() + Send;
 
 #[derive(Debug)]
 struct State {
@@ -84,17 +85,22 @@ impl Reloader {
     /// For the proxy behind `handle`, which runs what `running` says, loaded from `path`.
     ///
     /// `env` is as for [`load`]. `finish` adds what a file can't say, an access log above all, to each new builder,
-    /// and learns what should be logged from now on.
+    /// and learns what should be logged. What it returns beside the builder is called once that runs, and never where
+    /// the reload is refused: the place to change what the whole process does.
     ///
     /// The status page names the configuration from now on, and `POST /api/reload` reloads it.
-    pub fn new(
+    pub fn new<R: FnOnce() + Send + 'static>(
         handle: Handle,
         path: impl Into<PathBuf>,
         running: Summary,
         env: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
-        finish: impl Fn(ProxyBuilder, LogSettings) -> ProxyBuilder + Send + Sync + 'static,
+        finish: impl Fn(ProxyBuilder, LogSettings) -> (ProxyBuilder, R) + Send + Sync + 'static,
     ) -> Self {
         let attempt = watch::Sender::new(Attempt { hash: running.hash().to_owned(), again: None });
+        let finish = move |builder, log| {
+            let (builder, runs) = finish(builder, log);
+            (builder, Box::new(runs) as Box<Running>)
+        };
         let following =
             Following { path: path.into(), handle, env: Box::new(env), finish: Box::new(finish), attempt };
         following.show(&running, None);
@@ -198,8 +204,9 @@ impl Reloader {
     async fn run(&self, loaded: Loaded, state: &mut State) -> Result<Vec<String>, ReloadError> {
         let Loaded { builder, log, summary, warnings, .. } = loaded;
         if summary.hash() != state.running.hash() {
-            let snapshot = (self.following.finish)(builder, log).snapshot()?;
-            self.following.handle.apply(snapshot).await?;
+            let (builder, runs) = (self.following.finish)(builder, log);
+            self.following.handle.apply(builder.snapshot()?).await?;
+            runs();
         }
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
@@ -292,6 +299,7 @@ fn log_error(error: &ReloadError) {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use tokio::time::timeout;
@@ -305,6 +313,8 @@ mod tests {
         dir: tempfile::TempDir,
         proxy: Proxy,
         reloader: Reloader,
+        /// How many new builders run.
+        runs: Arc<AtomicUsize>,
     }
 
     fn text(servers: &str, extra: &str) -> String {
@@ -323,11 +333,17 @@ mod tests {
         let path = dir.path().join("lb.toml");
         fs::write(&path, text).unwrap();
         let loaded = load(&path, |_| None).unwrap();
-        let finish = |builder: ProxyBuilder, _| builder.workers(Workers::Runtime);
-        let proxy = finish(loaded.builder, loaded.log).build().unwrap();
+        let runs = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&runs);
+        let finish = move |builder: ProxyBuilder, _| {
+            let counted = Arc::clone(&counted);
+            let runs = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+            (builder.workers(Workers::Runtime), runs)
+        };
+        let proxy = finish(loaded.builder, loaded.log).0.build().unwrap();
         proxy.start().await.unwrap();
         let reloader = Reloader::new(proxy.handle(), &path, loaded.summary, |_| None, finish);
-        Running { dir, proxy, reloader }
+        Running { dir, proxy, reloader, runs }
     }
 
     impl Running {
@@ -363,6 +379,7 @@ mod tests {
         assert_eq!(running.reloader.reload().await.unwrap(), ["backend shop: server 127.0.0.1:2 added"]);
         assert_eq!(running.servers(), ["127.0.0.1:1", "127.0.0.1:2"]);
         assert_ne!(running.proxy.handle().status().config.unwrap().hash, hash);
+        assert_eq!(running.runs.load(Ordering::Relaxed), 1, "the one that changed something");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -383,6 +400,7 @@ mod tests {
         }
         let metrics = running.proxy.handle().encode_metrics().unwrap();
         assert!(metrics.contains("lb_config_reloads_total{result=\"error\"} 4"), "{metrics}");
+        assert_eq!(running.runs.load(Ordering::Relaxed), 0);
     }
 
     /// Follows the files until what is to come has come.
