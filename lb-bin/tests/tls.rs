@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use rig::{Config, DEADLINE, Lb, get, wait_until};
+use rustix::process::Signal;
 
 /// Begins a handshake with something that is none; returns once the proxy has closed.
 fn babble(address: SocketAddr) {
@@ -57,4 +58,28 @@ servers = ["127.0.0.1:1"]
     wait_until("all are counted", || {
         get(lb.address("admin"), "/metrics").body.contains(counted).then_some(())
     });
+}
+
+#[test]
+fn what_is_odd_about_a_certificate_is_told_once() {
+    let certificates = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf/certificates");
+    let folder = tempfile::tempdir().unwrap();
+    let staple = folder.path().join("site.ocsp");
+    std::fs::write(&staple, "no response").unwrap();
+    let config = Config::new(&format!(
+        r#"
+[frontend.web]
+listen = "127.0.0.1:0"
+routes = [{{ respond = {{ status = 204 }} }}]
+[frontend.web.tls]
+certificates = [{{ cert = "{certificates}/localhost.pem", key = "{certificates}/localhost.key", ocsp = "{}" }}]
+"#,
+        staple.display()
+    ));
+    let lb = Lb::run(&config.path());
+    babble(lb.address("web"));
+    lb.says("a TLS handshake failed");
+    lb.signal(Signal::TERM);
+    let said = lb.ended().stderr;
+    assert_eq!(said.matches("is not passed on").count(), 1, "{said}");
 }

@@ -337,7 +337,9 @@ mod tests {
         let counted = Arc::clone(&runs);
         let finish = move |builder: ProxyBuilder, _| {
             let counted = Arc::clone(&counted);
-            let runs = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+            let runs = move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+            };
             (builder.workers(Workers::Runtime), runs)
         };
         let proxy = finish(loaded.builder, loaded.log).0.build().unwrap();

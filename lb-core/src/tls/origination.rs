@@ -1,6 +1,7 @@
 //! TLS to servers.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -39,6 +40,7 @@ struct Inner {
     files: Mutex<Files>,
     offers: Live<Offers<ClientConfig>>,
     every: Duration,
+    told: AtomicBool,
 }
 
 /// What was read from files.
@@ -109,6 +111,12 @@ impl Origination {
         warnings.map(|warning| (TlsPart::ClientCertificate, warning)).collect()
     }
 
+    /// The warnings, of which the caller tells: the watch doesn't begin with them again.
+    pub(crate) fn told_warnings(&self) -> Vec<(TlsPart, TlsProblem)> {
+        self.0.told.store(true, Ordering::Relaxed);
+        self.warnings(SystemTime::now())
+    }
+
     /// The finished configuration, offering these protocols by ALPN, in the order of preference. All that come from
     /// one origination share their sessions.
     pub(crate) fn offer(&self, protocols: &[&[u8]]) -> Arc<Offer<ClientConfig>> {
@@ -176,6 +184,10 @@ impl Watched for Origination {
 
     fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
         self.warnings(now)
+    }
+
+    fn are_warnings_told(&self) -> bool {
+        self.0.told.load(Ordering::Relaxed)
     }
 }
 
@@ -251,7 +263,8 @@ impl OriginationBuilder {
         let files = Files { believed, certificate, failure: None };
         let config = files.config().map_err(|problem| TlsError::new(vec![problem]))?;
         let (files, offers) = (Mutex::new(files), Live::new(Offers::new(config)));
-        Ok(Origination(Arc::new(Inner { name, files, offers, every: every.unwrap_or(LOOK) })))
+        let (every, told) = (every.unwrap_or(LOOK), AtomicBool::new(false));
+        Ok(Origination(Arc::new(Inner { name, files, offers, every, told })))
     }
 }
 

@@ -1,6 +1,7 @@
 //! TLS to clients.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -34,6 +35,7 @@ struct Inner {
     gate: Mutex<Gate>,
     offers: Offers<ServerConfig>,
     every: Duration,
+    told: AtomicBool,
 }
 
 /// What stays while clients' authorities come and go.
@@ -107,6 +109,12 @@ impl Termination {
         self.0.frame.store.warnings(now)
     }
 
+    /// The warnings, of which the caller tells: the watch doesn't begin with them again.
+    pub(crate) fn told_warnings(&self) -> Vec<(TlsPart, TlsProblem)> {
+        self.0.told.store(true, Ordering::Relaxed);
+        self.warnings(SystemTime::now())
+    }
+
     /// The authorities that sign clients' certificates, if any are asked for.
     pub fn client_authorities(&self) -> Option<AuthoritiesStatus> {
         self.gate().clients.as_ref().map(|(_, authorities)| authorities.status())
@@ -177,6 +185,10 @@ impl Watched for Termination {
 
     fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)> {
         self.0.frame.store.warnings(now)
+    }
+
+    fn are_warnings_told(&self) -> bool {
+        self.0.told.load(Ordering::Relaxed)
     }
 }
 
@@ -260,7 +272,8 @@ impl TerminationBuilder {
         let frame = Frame { store: Arc::new(store), min_version };
         let (gate, config) = frame.open(clients).map_err(|problem| TlsError::new(vec![(part, problem)]))?;
         let (gate, offers) = (Mutex::new(gate), Offers::new(config));
-        Ok(Termination(Arc::new(Inner { frame, gate, offers, every: every.unwrap_or(LOOK) })))
+        let (every, told) = (every.unwrap_or(LOOK), AtomicBool::new(false));
+        Ok(Termination(Arc::new(Inner { frame, gate, offers, every, told })))
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) trait Watched: Clone + Send + 'static {
 
     /// Certificates whose time is over, nearly over (21 days) or has not begun, and OCSP responses that are no good.
     fn warnings(&self, now: SystemTime) -> Vec<(TlsPart, TlsProblem)>;
+
+    /// Whether the configuration's reader has told of the warnings that there were when it was read.
+    fn are_warnings_told(&self) -> bool;
 }
 
 /// What looking at the files again came to.
@@ -80,7 +83,7 @@ pub(crate) async fn watch(owner: Owner<'_>, watched: &impl Watched, mut counted:
     // The first look reads once more: something may have changed since the configuration was read.
     let mut taken = Vec::new();
     let mut last = stamps(watched).await;
-    let mut warned: Option<tokio::time::Instant> = None;
+    let mut warned = watched.are_warnings_told().then(tokio::time::Instant::now);
     loop {
         if warned.is_none_or(|at| at.elapsed() >= WARN) {
             warned = Some(tokio::time::Instant::now());

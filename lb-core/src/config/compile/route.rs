@@ -87,7 +87,7 @@ fn acted(compiled: Route, route: &schema::Route, backends: &BTreeMap<&str, Backe
         ),
         Some(Action::Redirect(redirect)) => compiled.redirect(redirect.status.value, &redirect.to),
         Some(Action::Respond(respond)) => {
-            let mut response = Respond::new(respond.status.value).body(respond.body.clone());
+            let mut response = Respond::new(respond.status.value.0).body(respond.body.clone());
             if let Some(content_type) = &respond.content_type {
                 response = response.content_type(content_type.value.as_str());
             }

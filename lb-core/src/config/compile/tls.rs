@@ -1,7 +1,6 @@
 //! `[frontend.NAME.tls]` and `[backend.NAME.tls]` to [`crate::tls`].
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use crate::config::diagnostics::{At, Place, Problems};
 use crate::config::schema::{BackendTls, CertificateSource, ClientAuth, Files, FrontendTls, Version};
@@ -43,7 +42,7 @@ pub(super) fn termination<'s>(
     };
     match builder.build() {
         Ok(termination) => {
-            for (part, warning) in termination.warnings(SystemTime::now()) {
+            for (part, warning) in termination.told_warnings() {
                 odd(place(part), &warning, problems);
             }
             Some(termination)
@@ -104,7 +103,7 @@ pub(super) fn origination<'s>(
         }
     };
     let origination = builder.build().map_err(refused).ok()?;
-    for (part, warning) in origination.warnings(SystemTime::now()) {
+    for (part, warning) in origination.told_warnings() {
         odd(place(part).unwrap_or(tls.place), &warning, problems);
     }
     Some(origination)

@@ -275,8 +275,9 @@ impl FromStr for ListenAddress {
                 _ => Err(ListenError::Path(text.to_owned())),
             };
         }
-        if let Ok(addr) = text.parse() {
-            return Ok(Self::Socket(addr));
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            // A socket of IPv6 alone can't have an address of IPv4, however that is written (ipv6(7), IPV6_V6ONLY).
+            return Ok(Self::Socket(SocketAddr::new(address.ip().to_canonical(), address.port())));
         }
         let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         if let Some((host, port)) = parts
@@ -331,6 +332,7 @@ mod tests {
             ("0.0.0.0:80", socket("0.0.0.0:80")),
             ("[::]:443", socket("[::]:443")),
             ("127.0.0.1:0", socket("127.0.0.1:0")),
+            ("[::ffff:127.0.0.1]:80", socket("127.0.0.1:80")),
             (":80", ListenAddress::Every(80)),
             ("*:8080", ListenAddress::Every(8080)),
             ("localhost:80", ListenAddress::Name("localhost:80".into())),

@@ -311,7 +311,7 @@ impl Record for Redirect {
 /// A fixed response.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Respond {
-    pub(crate) status: At<u16>,
+    pub(crate) status: At<ResponseStatus>,
     pub(crate) body: String,
     pub(crate) content_type: Option<At<String>>,
 }
@@ -323,6 +323,18 @@ impl Record for Respond {
         let body = keys.or("body", String::new());
         let content_type = keys.take("content_type");
         Ok(Self { status: keys.need("status")?, body, content_type })
+    }
+}
+
+/// A status, whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct ResponseStatus(pub(crate) u16);
+
+impl Read for ResponseStatus {
+    const WANTED: (&'static str, &'static str) = ("a status", "200");
+
+    fn read(value: Value<'_>) -> Result<Self, Miss> {
+        u16::read(value).map(Self)
     }
 }
 
