@@ -44,12 +44,17 @@ pub(crate) fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
         let is_hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && file.extension().is_some_and(|extension| extension == "toml") && !file.is_dir() {
+        if !is_hidden && file.extension().is_some_and(|extension| extension == "toml") && may_be_text(&file) {
             files.push(file);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether it is a file, or a link whose end is missing, of which there is something to say. A pipe would be waited for.
+fn may_be_text(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.is_file())
 }
 
 /// Reads one file, at most [`LARGEST_BYTES`] of it.
@@ -84,6 +89,8 @@ fn remedy(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -93,6 +100,7 @@ mod tests {
             fs::write(dir.path().join(name), "").unwrap();
         }
         fs::create_dir(dir.path().join("sub.toml")).unwrap();
+        let _socket = UnixListener::bind(dir.path().join("pipe.toml")).unwrap();
         let files = files_of(dir.path()).unwrap();
         assert_eq!(files, [dir.path().join("a.toml"), dir.path().join("b.toml")]);
     }

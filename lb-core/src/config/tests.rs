@@ -231,7 +231,7 @@ fn each_problem_of_an_action_has_its_place_and_its_remedy() {
         ("respond = { body = \"x\" }", "4:1: `respond` has no `status`; add `status = 200`"),
         (
             "respond = { status = \"200\" }",
-            "4:22: `status` is a string, not a status; write, for example, 200",
+            "4:22: `status` is a string, not a whole number; write, for example, 200",
         ),
         ("respond = { status = 99 }", "4:22: 99 is no status to respond with; "),
         ("respond = { status = 204, body = \"x\" }", "4:22: a response with status 204 has no body; "),

@@ -331,7 +331,7 @@ impl Record for Respond {
 pub(crate) struct ResponseStatus(pub(crate) u16);
 
 impl Read for ResponseStatus {
-    const WANTED: (&'static str, &'static str) = ("a status", "200");
+    const WANTED: (&'static str, &'static str) = ("a whole number", "200");
 
     fn read(value: Value<'_>) -> Result<Self, Miss> {
         u16::read(value).map(Self)
