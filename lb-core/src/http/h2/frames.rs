@@ -88,7 +88,11 @@ impl Frames {
         let (kept, used) = self.pass(&held, &mut rewritten);
         out.extend_from_slice(&held[..kept]);
         out.append(&mut rewritten);
-        self.held.extend_from_slice(&held[used..]);
+        // Moved only when a frame has passed: a client may send one byte by byte.
+        held.drain(..used);
+        if !held.is_empty() {
+            self.held = held;
+        }
         0
     }
 
