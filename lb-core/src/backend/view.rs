@@ -1,7 +1,6 @@
 //! Who may be picked right now: one immutable value that the roster publishes at each change and workers read.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::policy::{Balancer, Members, PickInput};
@@ -22,8 +21,10 @@ pub struct View {
 /// Members that are picked among, by the balancer over exactly them.
 #[derive(Debug)]
 struct Tier {
-    /// Their places among those available. Invariant: not empty.
-    places: Range<usize>,
+    /// The place of the first among those available.
+    start: usize,
+    /// How many come behind it.
+    last: usize,
     balancer: Arc<dyn Balancer>,
 }
 
@@ -58,14 +59,14 @@ impl View {
         if let Some(before) = before {
             before.mark_joined(&mut serving, position.now());
         }
-        let tier = |members: &[Member], places: Range<usize>| {
+        let tier = |members: &[Member], start| {
             let balancer = || policy.balancer(&Members::new(members, position));
-            (!members.is_empty()).then(|| Tier { places, balancer: balancer() })
+            let last = members.len().checked_sub(1)?;
+            Some(Tier { start, last, balancer: balancer() })
         };
-        let (first, all) = (serving.len(), serving.len() + standby.len());
         Self {
-            serving: tier(&serving, 0..first),
-            standby: tier(&standby, first..all),
+            serving: tier(&serving, 0),
+            standby: tier(&standby, serving.len()),
             available: serving.into_iter().chain(standby).collect(),
             servers: servers.into(),
         }
@@ -79,7 +80,7 @@ impl View {
 
     /// All that serve, in the order of the configuration.
     pub fn members(&self) -> &[Member] {
-        self.serving.as_ref().map_or(&[], |tier| &self.available[tier.places.clone()])
+        self.serving.as_ref().map_or(&[], |tier| &self.available[..=tier.last])
     }
 
     /// All that may be picked: the [`members`](Self::members), then the backups that stand by for exchanges that
@@ -143,9 +144,9 @@ impl Tier {
     /// A place among those available.
     fn pick(&self, request: &PickInput<'_>) -> usize {
         let picked = self.balancer.pick(request);
-        debug_assert!(picked < self.places.len(), "a balancer picked outside its members");
+        debug_assert!(picked <= self.last, "a balancer picked outside its members");
         // A balancer from outside the crate that breaks its promise must not take a worker down.
-        self.places.start + picked.min(self.places.len() - 1)
+        self.start + picked.min(self.last)
     }
 
     /// Takes a slot of a member; where there is none, notes why.
@@ -174,7 +175,7 @@ impl Tier {
             return Some(first);
         }
         let second = self.pick(request);
-        let walk = (second..self.places.end).chain(self.places.start..second);
+        let walk = (second..=self.start + self.last).chain(self.start..second);
         walk.into_iter().find(|index| enters(*index))
     }
 }
