@@ -22,9 +22,11 @@ impl Policy for LeastConnections {
     }
 
     fn balancer(&self, members: &Members<'_>) -> Arc<dyn Balancer> {
-        let loads = Load::all(members);
-        let newcomers = newcomers(members, &loads);
-        Arc::new(Least { loads, turns: Turns::new(members), newcomers })
+        let least = Least { loads: Load::all(members), turns: Turns::new(members) };
+        match newcomers(members, &least.loads) {
+            Some(newcomers) => Arc::new(Joined { least, newcomers }),
+            None => Arc::new(least),
+        }
     }
 
     fn identity(&self) -> Option<String> {
@@ -36,7 +38,13 @@ impl Policy for LeastConnections {
 struct Least {
     loads: Box<[Load]>,
     turns: Turns,
-    /// How long each is held to its turns; empty where nobody is.
+}
+
+/// Servers that others have joined lately.
+#[derive(Debug)]
+struct Joined {
+    least: Least,
+    /// How long each is held to its turns.
     newcomers: Box<[Option<Newcomer>]>,
 }
 
@@ -56,7 +64,8 @@ impl Newcomer {
 
 /// In as many turns as would be in flight if everybody had as much for its weight as the busiest, a server gets that by
 /// its turns alone.
-fn newcomers(members: &Members<'_>, loads: &[Load]) -> Box<[Option<Newcomer>]> {
+/// `None` where nobody is behind.
+fn newcomers(members: &Members<'_>, loads: &[Load]) -> Option<Box<[Option<Newcomer>]>> {
     let whole: u64 = loads.iter().map(|load| load.weight).sum();
     let level = |load: &Load| {
         let (in_flight, weight) = load.read();
@@ -69,7 +78,7 @@ fn newcomers(members: &Members<'_>, loads: &[Load]) -> Box<[Option<Newcomer>]> {
         newcomer.is_new(now).then_some(newcomer)
     };
     let newcomers: Box<[_]> = members.iter().map(newcomer).collect();
-    if newcomers.iter().any(Option::is_some) { newcomers } else { Box::default() }
+    newcomers.iter().any(Option::is_some).then_some(newcomers)
 }
 
 impl Least {
@@ -88,12 +97,15 @@ impl Least {
 
 impl Balancer for Least {
     fn pick(&self, _: &PickInput<'_>) -> usize {
-        let (turn, first) = self.turns.take();
-        if self.newcomers.is_empty() {
-            return self.least(first, |_| true);
-        }
+        self.least(self.turns.next(), |_| true)
+    }
+}
+
+impl Balancer for Joined {
+    fn pick(&self, _: &PickInput<'_>) -> usize {
+        let (turn, first) = self.least.turns.take();
         let is_new = |index: usize| self.newcomers[index].is_some_and(|newcomer| newcomer.is_new(turn));
-        self.least(first, |index| !is_new(index))
+        self.least.least(first, |index| !is_new(index))
     }
 }
 
