@@ -110,6 +110,7 @@ impl Termination {
     }
 
     /// The warnings, of which the caller tells: the watch doesn't begin with them again.
+    #[cfg_attr(not(feature = "config"), allow(dead_code, reason = "only a file has a place to tell them at"))]
     pub(crate) fn told_warnings(&self) -> Vec<(TlsPart, TlsProblem)> {
         self.0.told.store(true, Ordering::Relaxed);
         self.warnings(SystemTime::now())
